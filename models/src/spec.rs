@@ -1,0 +1,290 @@
+//! What a model is, once its family has been read: sizes, one recipe per layer, and the names of the tensors that fill it.
+//! A family writes a [`Spec`]; the runtime's forward pass reads it and knows nothing of families.
+
+use std::ops::Range;
+
+/// A whole decoder: what `forward/` needs to run it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// The family's name, as in [`crate::FAMILIES`].
+    pub family: &'static str,
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Rows of the token embedding, which is the number of logits.
+    pub n_vocab: usize,
+    /// Tokens the model was trained to attend over.
+    pub trained_context: usize,
+    /// `[n_vocab, d_model]`.
+    pub embedding: Part,
+    /// Token embeddings are multiplied by this (Gemma: √d_model; Granite: its embedding multiplier; else 1).
+    pub embedding_scale: f32,
+    /// One recipe per layer, first layer first.
+    pub layers: Vec<Layer>,
+    /// The norm after the last layer.
+    pub final_norm: Norm,
+    /// `[n_vocab, d_model]`; the embedding again where the family ties them.
+    pub output: Projection,
+    /// Logits are multiplied by this (Granite: 1 / logits_scaling; else 1).
+    pub logit_scale: f32,
+    /// `cap · tanh(logit / cap)` (Gemma 2).
+    pub logit_softcap: Option<f32>,
+    /// What a layer's outputs are multiplied by before they join the residual stream (Granite; else 1).
+    pub residual_scale: f32,
+}
+
+/// One decoder layer: `x += post(attend(pre(x))); x += post(feed(pre(x)))`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    /// Before attention. OLMo 2 has none.
+    pub attention_norm: Option<Norm>,
+    /// The attention block.
+    pub attention: Attention,
+    /// On attention's output, before the residual addition (Gemma 2 and 3, OLMo 2).
+    pub attention_post_norm: Option<Norm>,
+    /// Before the feed-forward block. OLMo 2 has none.
+    pub feed_norm: Option<Norm>,
+    /// The feed-forward block.
+    pub feed: FeedForward,
+    /// On the feed-forward block's output, before the residual addition (Gemma 2 and 3, OLMo 2).
+    pub feed_post_norm: Option<Norm>,
+}
+
+/// A tensor, or a range of the rows of one that the file stores fused (Phi-3's `qkv`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// The tensor's name in the file.
+    pub name: String,
+    /// Rows (output features) of the tensor that are meant; `None` is all of them.
+    pub rows: Option<Range<usize>>,
+}
+
+/// `y = W x + b`, with `W: [outputs, inputs]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Projection {
+    /// The weights.
+    pub weight: Part,
+    /// The bias, `[outputs]`, where the family has one.
+    pub bias: Option<Part>,
+}
+
+/// A normalisation with a learned weight.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Norm {
+    /// `[width]`.
+    pub weight: Part,
+    /// `[width]`; only layer norms have one.
+    pub bias: Option<Part>,
+    /// How the mean square or the variance is taken.
+    pub kind: NormKind,
+    /// Added under the square root.
+    pub eps: f32,
+    /// Added to the stored weight (Gemma's Hugging Face files store `weight − 1`: 1; else 0).
+    pub weight_offset: f32,
+}
+
+/// Which normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NormKind {
+    /// `x / sqrt(mean(x²) + eps) · w` (Zhang & Sennrich 2019).
+    Rms,
+    /// `(x − mean) / sqrt(var + eps) · w + b` (Ba et al. 2016).
+    Layer,
+}
+
+/// Multi-head attention with grouped keys and values (GQA).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attention {
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key/value heads; divides `n_heads`.
+    pub n_kv_heads: usize,
+    /// Width of one head.
+    pub d_head: usize,
+    /// `[n_heads · d_head, d_model]`.
+    pub q: Projection,
+    /// `[n_kv_heads · d_head, d_model]`.
+    pub k: Projection,
+    /// `[n_kv_heads · d_head, d_model]`.
+    pub v: Projection,
+    /// `[d_model, n_heads · d_head]`.
+    pub o: Projection,
+    /// Normalises queries and keys before they are rotated.
+    pub qk_norm: Option<QkNorm>,
+    /// Scores are multiplied by this, usually `1/√d_head`.
+    pub scale: f32,
+    /// `cap · tanh(score / cap)` (Gemma 2).
+    pub softcap: Option<f32>,
+    /// A query sees this many keys, itself included (sliding window); `None` sees all.
+    pub window: Option<usize>,
+    /// How queries and keys are turned by their position; `None` is a NoPE layer.
+    pub rope: Option<Rope>,
+}
+
+/// Norms on queries and keys.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QkNorm {
+    /// For queries.
+    pub q: Norm,
+    /// For keys.
+    pub k: Norm,
+    /// True: each head by itself, weight `[d_head]` (Qwen 3, Gemma 3). False: the whole vector, weight `[n · d_head]` (OLMo 2).
+    pub per_head: bool,
+}
+
+/// Rotary position embedding (Su et al. 2021).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rope {
+    /// Which dimensions turn together.
+    pub pairing: Pairing,
+    /// The first so many dimensions of a head are turned.
+    pub dims: usize,
+    /// Base of the frequencies: `θ_i = base^(−2i/dims)`.
+    pub base: f64,
+    /// How the frequencies are stretched beyond the trained length.
+    pub scaling: RopeScaling,
+    /// A tensor `[dims/2]` in the file that divides each frequency (`rope_freqs.weight`).
+    pub factors: Option<Part>,
+}
+
+/// Which two dimensions make a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pairing {
+    /// `(2i, 2i+1)`: the paper's, and GGUF's for Llama.
+    Adjacent,
+    /// `(i, i + dims/2)`: GPT-NeoX's and Hugging Face's.
+    Halves,
+}
+
+/// How RoPE's frequencies are changed for contexts beyond the trained one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RopeScaling {
+    /// As trained.
+    None,
+    /// Positions divided by `factor` (Chen et al. 2023, position interpolation).
+    Linear {
+        /// Context growth.
+        factor: f64,
+    },
+    /// The base grows with the sequence (dynamic NTK, as in transformers).
+    DynamicNtk {
+        /// Context growth.
+        factor: f64,
+        /// Trained context.
+        original: usize,
+    },
+    /// YaRN (Peng et al. 2023).
+    Yarn {
+        /// Context growth.
+        factor: f64,
+        /// Trained context.
+        original: usize,
+        /// Rotations above which a dimension is kept.
+        beta_fast: f64,
+        /// Rotations below which a dimension is interpolated.
+        beta_slow: f64,
+        /// Multiplies cosine and sine; already resolved from `mscale`/the paper's `0.1 ln s + 1`.
+        attention_factor: f64,
+        /// Round the ramp's ends to whole dimensions (transformers' `truncate`, true by default).
+        truncate: bool,
+    },
+    /// Llama 3.1's piecewise stretching.
+    Llama3 {
+        /// Context growth.
+        factor: f64,
+        /// Wave lengths longer than `original / low` are stretched fully.
+        low: f64,
+        /// Wave lengths shorter than `original / high` are kept.
+        high: f64,
+        /// Trained context.
+        original: usize,
+    },
+    /// LongRoPE (Ding et al. 2024): a divisor per frequency, one list up to the trained length and one beyond.
+    LongRope {
+        /// Divisors up to `original` tokens.
+        short: Factors,
+        /// Divisors beyond.
+        long: Factors,
+        /// Trained context.
+        original: usize,
+        /// Multiplies cosine and sine.
+        attention_factor: f64,
+    },
+}
+
+/// A list of divisors, one per frequency.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Factors {
+    /// Written in the configuration.
+    Values(Vec<f64>),
+    /// A tensor of the file, `[dims/2]`.
+    Tensor(Part),
+}
+
+/// The feed-forward block.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FeedForward {
+    /// `down(act(gate x) · up x)`, or `down(act(up x))` where there is no gate.
+    Dense(Dense),
+    /// A router sends each row to a few of many dense blocks.
+    Experts(Experts),
+}
+
+/// One feed-forward network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dense {
+    /// Width between the matrices.
+    pub d_ff: usize,
+    /// `[d_ff, d_model]`.
+    pub gate: Option<Projection>,
+    /// `[d_ff, d_model]`.
+    pub up: Projection,
+    /// `[d_model, d_ff]`.
+    pub down: Projection,
+    /// On the gate, or on `up` where there is no gate.
+    pub activation: Activation,
+}
+
+/// Element-wise non-linearity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x · σ(x)`.
+    Silu,
+    /// `x · Φ(x)` with the tanh approximation.
+    GeluTanh,
+    /// `x · Φ(x)` with the error function.
+    Gelu,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+/// A mixture of experts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experts {
+    /// How many experts the layer has.
+    pub n_experts: usize,
+    /// How many of them see a row.
+    pub n_used: usize,
+    /// `[n_experts, d_model]`.
+    pub router: Projection,
+    /// Divide the chosen experts' softmax weights by their sum (Mixtral always, Qwen 3 by `norm_topk_prob`).
+    pub normalise: bool,
+    /// Width between an expert's matrices.
+    pub d_ff: usize,
+    /// `[d_ff, d_model]` for each expert.
+    pub gate: ExpertTensors,
+    /// `[d_ff, d_model]` for each expert.
+    pub up: ExpertTensors,
+    /// `[d_model, d_ff]` for each expert.
+    pub down: ExpertTensors,
+    /// On the gate.
+    pub activation: Activation,
+}
+
+/// Where the matrices of a layer's experts lie.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExpertTensors {
+    /// One tensor `[n_experts, outputs, inputs]` (GGUF's `*_exps`); `rows` picks output rows within each expert.
+    Stacked(Part),
+    /// One tensor for each expert.
+    Each(Vec<Part>),
+}

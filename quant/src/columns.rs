@@ -1,0 +1,59 @@
+//! A rectangle of a row-major matrix that one worker may write: all rows, some columns. Disjoint rectangles of one matrix are
+//! handed to different workers, which slices can't express, so this is one of the crate's few `unsafe` doors.
+
+use std::marker::PhantomData;
+
+/// Columns `[first, first + width)` of a row-major `[rows, stride]` f32 matrix.
+#[derive(Debug)]
+pub struct ColumnsMut<'a> {
+    start: *mut f32,
+    rows: usize,
+    stride: usize,
+    width: usize,
+    life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: a `ColumnsMut` is a unique borrow of the f32s it covers (`split_at` hands each column to one side only), and `f32: Send`.
+unsafe impl Send for ColumnsMut<'_> {}
+
+impl<'a> ColumnsMut<'a> {
+    /// The whole of `matrix: [matrix.len() / stride, stride]`.
+    ///
+    /// # Panics
+    /// Where `stride` is 0 or does not divide the length.
+    pub fn new(matrix: &'a mut [f32], stride: usize) -> Self {
+        assert!(stride > 0 && matrix.len().is_multiple_of(stride), "{} floats are no rows of {stride}", matrix.len());
+        ColumnsMut { start: matrix.as_mut_ptr(), rows: matrix.len() / stride, stride, width: stride, life: PhantomData }
+    }
+
+    /// Rows (one for each row of the batch).
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns that may be written.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The columns before `at`, and those from `at` on.
+    ///
+    /// # Panics
+    /// Where `at` passes the width.
+    pub fn split_at(self, at: usize) -> (ColumnsMut<'a>, ColumnsMut<'a>) {
+        assert!(at <= self.width, "split at {at} of {} columns", self.width);
+        // SAFETY: `at <= width`, so the pointer stays inside the first row or at its end, and the two sides share no column.
+        let right = ColumnsMut { start: unsafe { self.start.add(at) }, width: self.width - at, ..self };
+        (ColumnsMut { width: at, ..self }, right)
+    }
+
+    /// This worker's part of row `row`.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        // SAFETY: `row < rows` and the columns lie inside the row, so the range is inside the borrowed matrix; `&mut self` makes it unique.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.width) }
+    }
+}

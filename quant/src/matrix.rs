@@ -1,0 +1,62 @@
+//! A matrix of weights as it lies in the file: a type, a shape, and the mapped bytes. Checked once, here, so that kernels may
+//! trust the sizes.
+
+use crate::format::Type;
+use std::ops::Range;
+
+/// `[rows, cols]` weights, row-major; a row is `cols / block_len` consecutive blocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    ty: Type,
+    rows: usize,
+    cols: usize,
+    bytes: &'a [u8],
+}
+
+impl<'a> Matrix<'a> {
+    /// A view of `bytes`; `None` where they are not exactly `rows × cols` weights of type `ty`.
+    pub fn new(ty: Type, rows: usize, cols: usize, bytes: &'a [u8]) -> Option<Self> {
+        let row_bytes = ty.bytes_for(cols)?;
+        (row_bytes.checked_mul(rows)? == bytes.len()).then_some(Matrix { ty, rows, cols, bytes })
+    }
+
+    /// How the weights are stored.
+    pub fn ty(&self) -> Type {
+        self.ty
+    }
+
+    /// Output features.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Input features.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Bytes of one row.
+    pub fn row_bytes(&self) -> usize {
+        self.cols / self.ty.block_len() * self.ty.block_bytes()
+    }
+
+    /// All bytes.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The bytes of row `row`.
+    pub fn row(&self, row: usize) -> &'a [u8] {
+        let n = self.row_bytes();
+        &self.bytes[row * n..(row + 1) * n]
+    }
+
+    /// The matrix made of some of the rows.
+    ///
+    /// # Panics
+    /// Where the range passes the last row.
+    pub fn slice_rows(&self, rows: Range<usize>) -> Matrix<'a> {
+        let n = self.row_bytes();
+        Matrix { rows: rows.len(), bytes: &self.bytes[rows.start * n..rows.end * n], ..*self }
+    }
+}
