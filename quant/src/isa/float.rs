@@ -28,7 +28,7 @@ pub(super) fn tanh<I: Isa>(isa: I, x: I::F) -> I::F {
     let one = isa.splat(1.0);
     let z = isa.mul(x, x);
     let mut p = isa.splat(-5.704_988_7e-3);
-    for c in [2.063_908_9e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328_1e-1] {
+    for c in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
         p = isa.mul_add(p, z, isa.splat(c));
     }
     let near = isa.mul_add(isa.mul(p, z), x, x);
