@@ -6,13 +6,11 @@
 pub mod columns;
 pub mod format;
 pub mod isa;
+pub mod kernel;
 pub mod matrix;
 
 pub use columns::ColumnsMut;
-<<<<<<< HEAD
-pub use format::Type;
-pub use isa::Level;
-=======
 pub use format::{FormatError, Type, Unpacked32, dequantize};
->>>>>>> formats
+pub use isa::Level;
+pub use kernel::{Activations, Batch, Input, InputKind, Scratch, Write, multiply, multiply_reference, wants};
 pub use matrix::Matrix;

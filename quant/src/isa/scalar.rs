@@ -10,16 +10,23 @@ use std::array::from_fn;
 pub struct Scalar;
 
 type F = [f32; 8];
+type I = [i32; 8];
 
 impl Isa for Scalar {
     const LEVEL: Level = Level::Scalar;
     const LANES: usize = 8;
+    const SIGNED_BYTES: bool = true;
     type F = F;
     type Mask = [bool; 8];
+    type I = I;
+    type Sum = I;
 
     #[inline(always)]
     fn vectorize<O: Op>(self, op: O) -> O::Output {
-        op.run(self)
+        fn outlined<O: Op>(isa: Scalar, op: O) -> O::Output {
+            op.run(isa)
+        }
+        outlined(self, op)
     }
 
     #[inline(always)]
@@ -50,6 +57,24 @@ impl Isa for Scalar {
     #[inline(always)]
     fn load_bf16(self, x: &[bf16]) -> F {
         x.first_chunk::<8>().expect("8 lanes").map(bf16::to_f32)
+    }
+
+    #[inline(always)]
+    fn load_f32_bytes(self, x: &[u8]) -> F {
+        let x = x.first_chunk::<32>().expect("8 lanes").as_chunks::<4>().0;
+        from_fn(|i| f32::from_le_bytes(x[i]))
+    }
+
+    #[inline(always)]
+    fn load_f16_bytes(self, x: &[u8]) -> F {
+        let x = x.first_chunk::<16>().expect("8 lanes").as_chunks::<2>().0;
+        from_fn(|i| f16::from_le_bytes(x[i]).to_f32())
+    }
+
+    #[inline(always)]
+    fn load_bf16_bytes(self, x: &[u8]) -> F {
+        let x = x.first_chunk::<16>().expect("8 lanes").as_chunks::<2>().0;
+        from_fn(|i| bf16::from_le_bytes(x[i]).to_f32())
     }
 
     #[inline(always)]
@@ -143,5 +168,126 @@ impl Isa for Scalar {
         let max = |a: f32, b: f32| if a > b { a } else { b };
         let b: [f32; 4] = from_fn(|i| max(a[i], a[i + 4]));
         max(max(b[0], b[2]), max(b[1], b[3]))
+    }
+
+    #[inline(always)]
+    fn splat_i32(self, x: i32) -> I {
+        [x; 8]
+    }
+
+    #[inline(always)]
+    fn load_i32(self, x: &[i32]) -> I {
+        *x.first_chunk().expect("8 lanes")
+    }
+
+    #[inline(always)]
+    fn store_i32(self, out: &mut [i32], x: I) {
+        *out.first_chunk_mut().expect("8 lanes") = x;
+    }
+
+    #[inline(always)]
+    fn store_i8(self, out: &mut [i8], x: I) {
+        *out.first_chunk_mut().expect("8 lanes") = x.map(|x| x.clamp(-128, 127) as i8);
+    }
+
+    #[inline(always)]
+    fn transpose(self, bytes: &[u8], stride: usize) -> [I; 4] {
+        let dword = |at: usize| i32::from_le_bytes(*bytes[at..].first_chunk().expect("16 bytes of 8 rows"));
+        from_fn(|t| from_fn(|lane| dword(lane * stride + 4 * t)))
+    }
+
+    #[inline(always)]
+    fn and(self, a: I, b: I) -> I {
+        from_fn(|i| a[i] & b[i])
+    }
+
+    #[inline(always)]
+    fn or(self, a: I, b: I) -> I {
+        from_fn(|i| a[i] | b[i])
+    }
+
+    #[inline(always)]
+    fn xor(self, a: I, b: I) -> I {
+        from_fn(|i| a[i] ^ b[i])
+    }
+
+    #[inline(always)]
+    fn add_i32(self, a: I, b: I) -> I {
+        from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+
+    #[inline(always)]
+    fn shl(self, a: I, n: u32) -> I {
+        a.map(|a| a << n)
+    }
+
+    #[inline(always)]
+    fn shr(self, a: I, n: u32) -> I {
+        a.map(|a| (a as u32 >> n) as i32)
+    }
+
+    #[inline(always)]
+    fn sar(self, a: I, n: u32) -> I {
+        a.map(|a| a >> n)
+    }
+
+    #[inline(always)]
+    fn lookup(self, table: &[u8; 16], index: I) -> I {
+        index.map(|index| i32::from_le_bytes(index.to_le_bytes().map(|index| table[usize::from(index & 15)])))
+    }
+
+    #[inline(always)]
+    fn sixteens(self, bits: I, t: u32) -> I {
+        bits.map(|bits| i32::from_le_bytes(from_fn(|i| ((bits >> (4 * t + i as u32) & 1) as u8) << 4)))
+    }
+
+    #[inline(always)]
+    fn to_f32(self, a: I) -> F {
+        a.map(|a| a as f32)
+    }
+
+    #[inline(always)]
+    fn to_i32(self, a: F) -> I {
+        a.map(|a| a.round_ties_even() as i32)
+    }
+
+    #[inline(always)]
+    fn from_bits(self, a: I) -> F {
+        a.map(|a| f32::from_bits(a as u32))
+    }
+
+    #[inline(always)]
+    fn from_f16(self, a: I) -> F {
+        a.map(|a| f16::from_bits(a as u16).to_f32())
+    }
+
+    #[inline(always)]
+    fn reduce_i32(self, a: I) -> i32 {
+        a.into_iter().fold(0, i32::wrapping_add)
+    }
+
+    #[inline(always)]
+    fn steps(_: u32) -> usize {
+        8
+    }
+
+    #[inline(always)]
+    fn start(self, _: u32, total: I) -> I {
+        total
+    }
+
+    #[inline(always)]
+    fn dot(self, _: u32, sum: I, weights: I, activations: i32) -> I {
+        let a = activations.to_le_bytes().map(|a| i32::from(a as i8));
+        from_fn(|lane| {
+            // Smaller weights have no sign bit.
+            let w = weights[lane].to_le_bytes().map(|w| i32::from(w as i8));
+            sum[lane] + (w[0] * a[0] + w[1] * a[1]) + (w[2] * a[2] + w[3] * a[3])
+        })
+    }
+
+    #[inline(always)]
+    fn finish(self, _: u32, _: I, sum: I) -> I {
+        sum
     }
 }
