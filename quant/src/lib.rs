@@ -7,6 +7,7 @@ pub mod columns;
 pub mod format;
 pub mod isa;
 pub mod kernel;
+pub mod limits;
 pub mod matrix;
 
 pub use columns::ColumnsMut;

@@ -78,10 +78,10 @@ fn plain_order(w: &Matrix<'_>, row: usize, activations: &[Block]) -> f32 {
     let mut acc = 0f32;
     for (b, a) in activations.iter().enumerate() {
         let weights = unpack(w.ty(), w.row(row), b).unwrap();
-        let parts = if two_parts { vec![0..16, 16..32] } else { vec![0..32] };
-        for (part, range) in parts.into_iter().enumerate() {
-            let products: i32 = range.clone().map(|i| weights.int(i) * i32::from(a.q(i))).sum();
-            let sum: i32 = range.map(|i| i32::from(a.q(i))).sum();
+        let parts = if two_parts { vec![(0, 16), (16, 32)] } else { vec![(0, 32)] };
+        for (part, (from, to)) in parts.into_iter().enumerate() {
+            let products: i32 = (from..to).map(|i| weights.int(i) * i32::from(a.q(i))).sum();
+            let sum: i32 = (from..to).map(|i| i32::from(a.q(i))).sum();
             let scale = weights.scale * weights.sub_scale[part] as f32;
             acc = (products as f32).mul_add(scale * a.scale(), acc);
             if has_min {

@@ -274,7 +274,7 @@ impl Isa for Avx2 {
     fn sixteens(self, bits: __m256i, t: u32) -> __m256i {
         // The byte that holds bits 4t … 4t + 3 in all four bytes of its lane, then one bit of it for each.
         let byte = (t / 2) as i32 * 0x0101_0101;
-        let bit = if t % 2 == 0 { 0x0804_0201 } else { 0x8040_2010_u32 as i32 };
+        let bit = if t.is_multiple_of(2) { 0x0804_0201 } else { 0x8040_2010_u32 as i32 };
         unsafe {
             let byte = _mm256_or_si256(
                 _mm256_broadcastsi128_si256(_mm_set_epi32(0x0c0c_0c0c, 0x0808_0808, 0x0404_0404, 0)),
@@ -297,12 +297,12 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn from_bits(self, a: __m256i) -> __m256 {
+    fn bits_to_f32(self, a: __m256i) -> __m256 {
         unsafe { _mm256_castsi256_ps(a) }
     }
 
     #[inline(always)]
-    fn from_f16(self, a: __m256i) -> __m256 {
+    fn f16_to_f32(self, a: __m256i) -> __m256 {
         unsafe {
             let low = _mm256_and_si256(a, _mm256_set1_epi32(0xffff));
             let packed = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(low, low));

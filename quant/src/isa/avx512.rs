@@ -283,7 +283,7 @@ impl Isa for Avx512Vnni {
     fn sixteens(self, bits: __m512i, t: u32) -> __m512i {
         // The byte that holds bits 4t … 4t + 3 in all four bytes of its lane, then one bit of it for each.
         let byte = (t / 2) as i32 * 0x0101_0101;
-        let bit = if t % 2 == 0 { 0x0804_0201 } else { 0x8040_2010_u32 as i32 };
+        let bit = if t.is_multiple_of(2) { 0x0804_0201 } else { 0x8040_2010_u32 as i32 };
         unsafe {
             let byte =
                 _mm512_or_si512(_mm512_broadcast_i32x4(_mm_set_epi32(0x0c0c_0c0c, 0x0808_0808, 0x0404_0404, 0)), _mm512_set1_epi32(byte));
@@ -303,12 +303,12 @@ impl Isa for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn from_bits(self, a: __m512i) -> __m512 {
+    fn bits_to_f32(self, a: __m512i) -> __m512 {
         unsafe { _mm512_castsi512_ps(a) }
     }
 
     #[inline(always)]
-    fn from_f16(self, a: __m512i) -> __m512 {
+    fn f16_to_f32(self, a: __m512i) -> __m512 {
         unsafe { _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)) }
     }
 

@@ -164,9 +164,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Floats to the nearest integers, halves to even; anything for those beyond an i32.
     fn to_i32(self, a: Self::F) -> Self::I;
     /// The lanes' bits as floats.
-    fn from_bits(self, a: Self::I) -> Self::F;
+    fn bits_to_f32(self, a: Self::I) -> Self::F;
     /// The lower 16 bits of each lane, which are a half float, as f32.
-    fn from_f16(self, a: Self::I) -> Self::F;
+    fn f16_to_f32(self, a: Self::I) -> Self::F;
     /// The wrapping sum of all lanes.
     fn reduce_i32(self, a: Self::I) -> i32;
 

@@ -4,6 +4,8 @@
 //! columns at once (`direct.rs`) or by way of a panel in cache (`panel.rs`). Plain float weights are multiplied with plain
 //! activations (`dense.rs`). [`multiply_reference`] is the obviously right one.
 #![forbid(unsafe_code)]
+// Register tiles are arrays indexed by row and column, as in the formulas.
+#![allow(clippy::needless_range_loop)]
 
 mod activations;
 mod block;

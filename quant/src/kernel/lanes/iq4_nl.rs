@@ -24,7 +24,7 @@ impl Lanes for Iq4Nl {
 
     #[inline(always)]
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
-        let scale = isa.from_f16(rows.quads(isa, 0)[0]);
+        let scale = isa.f16_to_f32(rows.quads(isa, 0)[0]);
         let q = look_up(isa, &TABLE, nibbles(isa, rows.quads(isa, 2)));
         sink.take(isa, symmetric(isa, q, scale));
     }

@@ -14,7 +14,7 @@ impl Lanes for Iq4Xs {
     #[inline(always)]
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
         let [head, mut low, ..] = rows.quads(isa, 0);
-        let d = isa.from_f16(head);
+        let d = isa.f16_to_f32(head);
         let mut high = isa.shr(head, 16);
         for sub in 0..8 {
             let high_bits = isa.shl(isa.and(high, isa.splat_i32(3)), 4);

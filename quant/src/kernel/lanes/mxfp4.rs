@@ -24,7 +24,7 @@ impl Lanes for Mxfp4 {
 /// `2^(e − 128)`; the two smallest are subnormal.
 #[inline(always)]
 fn half_power<I: Isa>(isa: I, e: I::I) -> I::F {
-    let normal = isa.from_bits(isa.shl(isa.add_i32(e, isa.splat_i32(-1)), 23));
-    let subnormal = isa.from_bits(isa.add_i32(isa.splat_i32(0x0020_0000), isa.shl(e, 21)));
+    let normal = isa.bits_to_f32(isa.shl(isa.add_i32(e, isa.splat_i32(-1)), 23));
+    let subnormal = isa.bits_to_f32(isa.add_i32(isa.splat_i32(0x0020_0000), isa.shl(e, 21)));
     isa.select(isa.less(isa.to_f32(e), isa.splat(2.0)), subnormal, normal)
 }

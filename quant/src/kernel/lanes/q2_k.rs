@@ -15,8 +15,8 @@ impl Lanes for Q2K {
         let packed = rows.quads(isa, 0);
         // Sixteen bytes that end with the block, of which the last four are wanted.
         let head = rows.quads(isa, 68)[3];
-        let d = isa.from_f16(head);
-        let neg_dmin = isa.sub(isa.splat(0.0), isa.from_f16(isa.shr(head, 16)));
+        let d = isa.f16_to_f32(head);
+        let neg_dmin = isa.sub(isa.splat(0.0), isa.f16_to_f32(isa.shr(head, 16)));
         for n in 0..2 {
             let mut crumbs = rows.octets(isa, 16 + 32 * n);
             for k in 0..4 {

@@ -14,7 +14,7 @@ impl Lanes for Q3K {
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
         let scales = scales(isa, rows);
         // Sixteen bytes that end with the block, of which the last two are wanted.
-        let d = isa.from_f16(isa.shr(rows.quads(isa, 94)[3], 16));
+        let d = isa.f16_to_f32(isa.shr(rows.quads(isa, 94)[3], 16));
         let mut high = rows.octets(isa, 0); // bit j of byte l is the third of weight 32·j + l
         for n in 0..2 {
             let mut crumbs = rows.octets(isa, 32 + 32 * n);

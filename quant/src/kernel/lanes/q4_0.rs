@@ -12,7 +12,7 @@ impl Lanes for Q4_0 {
 
     #[inline(always)]
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
-        let scale = isa.from_f16(rows.quads(isa, 0)[0]);
+        let scale = isa.f16_to_f32(rows.quads(isa, 0)[0]);
         sink.take(isa, symmetric(isa, nibbles(isa, rows.quads(isa, 2)), scale));
     }
 }

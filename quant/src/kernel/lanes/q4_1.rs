@@ -13,7 +13,7 @@ impl Lanes for Q4_1 {
     #[inline(always)]
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
         let head = rows.quads(isa, 0)[0];
-        let (scale, min) = (isa.from_f16(head), isa.from_f16(isa.shr(head, 16)));
+        let (scale, min) = (isa.f16_to_f32(head), isa.f16_to_f32(isa.shr(head, 16)));
         let q = nibbles(isa, rows.quads(isa, 4));
         sink.take(isa, Lanes32 { q, scale: [scale; 2], min: [min; 2] });
     }

@@ -12,7 +12,7 @@ impl Lanes for Q5_0 {
 
     #[inline(always)]
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
-        let scale = isa.from_f16(rows.quads(isa, 0)[0]);
+        let scale = isa.f16_to_f32(rows.quads(isa, 0)[0]);
         let high = rows.quads(isa, 2)[0];
         let q = fifth_bits(isa, nibbles(isa, rows.quads(isa, 6)), high);
         sink.take(isa, symmetric(isa, q, scale));

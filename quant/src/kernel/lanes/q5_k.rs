@@ -14,8 +14,8 @@ impl Lanes for Q5K {
     #[inline(always)]
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
         let [head, a, b, c] = rows.quads(isa, 0);
-        let d = isa.from_f16(head);
-        let neg_dmin = isa.sub(isa.splat(0.0), isa.from_f16(isa.shr(head, 16)));
+        let d = isa.f16_to_f32(head);
+        let neg_dmin = isa.sub(isa.splat(0.0), isa.f16_to_f32(isa.shr(head, 16)));
         let (scales, mins) = scales_mins(isa, [a, b, c]);
         let mut high = rows.octets(isa, 16); // bit j of byte l is the fifth of weight 32·j + l
         for half in 0..2 {

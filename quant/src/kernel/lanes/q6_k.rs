@@ -14,7 +14,7 @@ impl Lanes for Q6K {
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
         let scales = rows.quads(isa, 192);
         // Sixteen bytes that end with the block, of which the last two are wanted.
-        let d = isa.from_f16(isa.shr(rows.quads(isa, 194)[3], 16));
+        let d = isa.f16_to_f32(isa.shr(rows.quads(isa, 194)[3], 16));
         for n in 0..2 {
             let low = [rows.octets(isa, 64 * n), rows.octets(isa, 64 * n + 32)];
             let mut high = rows.octets(isa, 128 + 32 * n);
