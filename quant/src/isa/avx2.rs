@@ -23,6 +23,7 @@ impl Isa for Avx2 {
     const LEVEL: Level = Level::Avx2;
     const LANES: usize = 8;
     const SIGNED_BYTES: bool = true;
+    const COLUMNS: usize = 4;
     type F = __m256;
     type Mask = __m256;
     type I = __m256i;

@@ -29,6 +29,7 @@ impl Isa for Avx512Vnni {
     const LEVEL: Level = Level::Avx512Vnni;
     const LANES: usize = 16;
     const SIGNED_BYTES: bool = false;
+    const COLUMNS: usize = 5;
     type F = __m512;
     type Mask = __mmask16;
     type I = __m512i;

@@ -61,6 +61,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Whether [`dot`](Isa::dot) takes 8-bit weights as signed numbers.
     const SIGNED_BYTES: bool;
+    /// Columns of activations that a kernel multiplies at a time: as many as the registers hold sums for, two vectors of rows each.
+    const COLUMNS: usize;
     /// A vector of f32.
     type F: Copy + Send + Sync;
     /// The outcome of a comparison, lane by lane.

@@ -1,5 +1,6 @@
 //! The level that every CPU has: vectors are arrays of 8, operations are loops. It is slow (without FMA hardware `mul_add` is a
-//! function call) and is there so that everything runs everywhere, with the same bits.
+//! function call) and is there so that everything runs everywhere, with the same bits. The larger operations stay functions: inlined, they
+//! would be half of the crate's machine code.
 
 use super::{Isa, Level, Op};
 use half::{bf16, f16};
@@ -16,6 +17,7 @@ impl Isa for Scalar {
     const LEVEL: Level = Level::Scalar;
     const LANES: usize = 8;
     const SIGNED_BYTES: bool = true;
+    const COLUMNS: usize = 1;
     type F = F;
     type Mask = [bool; 8];
     type I = I;
@@ -97,7 +99,7 @@ impl Isa for Scalar {
         from_fn(|i| a[i] / b[i])
     }
 
-    #[inline]
+    #[inline(never)]
     fn mul_add(self, a: F, b: F, c: F) -> F {
         from_fn(|i| a[i].mul_add(b[i], c[i]))
     }
@@ -190,7 +192,7 @@ impl Isa for Scalar {
         *out.first_chunk_mut().expect("8 lanes") = x.map(|x| x.clamp(-128, 127) as i8);
     }
 
-    #[inline]
+    #[inline(never)]
     fn transpose(self, bytes: &[u8], stride: usize) -> [I; 4] {
         let dword = |at: usize| i32::from_le_bytes(*bytes[at..].first_chunk().expect("16 bytes of 8 rows"));
         from_fn(|t| from_fn(|lane| dword(lane * stride + 4 * t)))
@@ -231,12 +233,12 @@ impl Isa for Scalar {
         a.map(|a| a >> n)
     }
 
-    #[inline]
+    #[inline(never)]
     fn lookup(self, table: &[u8; 16], index: I) -> I {
         index.map(|index| i32::from_le_bytes(index.to_le_bytes().map(|index| table[usize::from(index & 15)])))
     }
 
-    #[inline]
+    #[inline(never)]
     fn sixteens(self, bits: I, t: u32) -> I {
         bits.map(|bits| i32::from_le_bytes(from_fn(|i| ((bits >> (4 * t + i as u32) & 1) as u8) << 4)))
     }
@@ -256,7 +258,7 @@ impl Isa for Scalar {
         a.map(|a| f32::from_bits(a as u32))
     }
 
-    #[inline]
+    #[inline(never)]
     fn f16_to_f32(self, a: I) -> F {
         a.map(|a| f16::from_bits(a as u16).to_f32())
     }
@@ -276,7 +278,7 @@ impl Isa for Scalar {
         total
     }
 
-    #[inline]
+    #[inline(never)]
     fn dot(self, _: u32, sum: I, weights: I, activations: i32) -> I {
         let a = activations.to_le_bytes().map(|a| i32::from(a as i8));
         from_fn(|lane| {

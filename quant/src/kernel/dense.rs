@@ -88,11 +88,7 @@ impl<E: Element> Op for Dense<'_, '_, '_, E> {
             let mut row = 0;
             while row < weights.rows() {
                 let tile = Tile { weights, row, first_column: chunk * COLUMNS };
-                row += match (I::LANES, weights.rows() - row) {
-                    (16, 4..) => tile.rows::<I, E, 4>(isa, columns, &mut out),
-                    (_, 2..) => tile.rows::<I, E, 2>(isa, columns, &mut out),
-                    _ => tile.rows::<I, E, 1>(isa, columns, &mut out),
-                };
+                row += tile.rows::<I, E>(isa, columns, &mut out);
             }
         }
     }
@@ -106,22 +102,53 @@ struct Tile<'a> {
 }
 
 impl Tile<'_> {
-    /// Multiplies `R` rows with all `columns`, and says how many rows that were.
+    /// Multiplies the first few rows with all `columns`, and says how many rows that were.
     #[inline(always)]
-    fn rows<I: Isa, E: Element, const R: usize>(self, isa: I, columns: &[&[f32]], out: &mut Output<'_, '_>) -> usize {
+    fn rows<I: Isa, E: Element>(self, isa: I, columns: &[&[f32]], out: &mut Output<'_, '_>) -> usize {
+        let rows = self.weights.rows() - self.row;
+        // A condition on a constant comes first: then nothing is compiled for a level that never uses it.
+        if I::LANES == SUMS && rows >= 4 {
+            return self.columns::<I, E, 4>(isa, columns, out);
+        }
+        if rows >= 2 { self.columns::<I, E, 2>(isa, columns, out) } else { self.columns::<I, E, 1>(isa, columns, out) }
+    }
+
+    /// Multiplies `R` rows with all `columns`.
+    #[inline(always)]
+    fn columns<I: Isa, E: Element, const R: usize>(self, isa: I, columns: &[&[f32]], out: &mut Output<'_, '_>) -> usize {
         let mut c = 0;
         while c < columns.len() {
             let tile = Tile { first_column: self.first_column + c, ..self };
-            c += match (I::LANES, columns.len() - c) {
-                (16, 4..) => tile.multiply::<I, E, R, 4>(isa, &columns[c..], out),
-                (_, 3..) => tile.multiply::<I, E, R, 3>(isa, &columns[c..], out),
-                (_, 2) => tile.multiply::<I, E, R, 2>(isa, &columns[c..], out),
-                _ => tile.multiply::<I, E, R, 1>(isa, &columns[c..], out),
+            let columns = &columns[c..];
+            c += match columns.len() {
+                3.. => isa.vectorize(Product::<E, R, 3> { tile, columns, out, element: PhantomData }),
+                2 => isa.vectorize(Product::<E, R, 2> { tile, columns, out, element: PhantomData }),
+                _ => isa.vectorize(Product::<E, R, 1> { tile, columns, out, element: PhantomData }),
             };
         }
         R
     }
+}
 
+/// `R` rows times `C` columns: their sums in registers.
+struct Product<'a, 'o, 'm, E, const R: usize, const C: usize> {
+    tile: Tile<'a>,
+    columns: &'a [&'a [f32]],
+    out: &'a mut Output<'o, 'm>,
+    element: PhantomData<E>,
+}
+
+impl<E: Element, const R: usize, const C: usize> Op for Product<'_, '_, '_, E, R, C> {
+    /// Columns.
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> usize {
+        self.tile.multiply::<I, E, R, C>(isa, self.columns, self.out)
+    }
+}
+
+impl Tile<'_> {
     /// Multiplies `R` rows with the first `C` columns, and says how many columns that were.
     #[inline(always)]
     fn multiply<I: Isa, E: Element, const R: usize, const C: usize>(self, isa: I, columns: &[&[f32]], out: &mut Output<'_, '_>) -> usize {

@@ -9,21 +9,64 @@ use crate::isa::{Isa, Op};
 use crate::matrix::Matrix;
 use std::marker::PhantomData;
 
-/// `weights` times `C` columns.
-pub(super) struct Direct<'a, 'o, 'm, L, const C: usize> {
+/// `weights` times a few columns.
+pub(super) struct Direct<'a, 'o, 'm, L> {
     pub(super) weights: Matrix<'a>,
     /// The columns' blocks.
-    pub(super) columns: [&'a [Block]; C],
+    pub(super) columns: &'a [&'a [Block]],
     pub(super) out: Output<'o, 'm>,
     pub(super) format: PhantomData<L>,
 }
 
-impl<L: Lanes, const C: usize> Op for Direct<'_, '_, '_, L, C> {
+impl<L: Lanes> Op for Direct<'_, '_, '_, L> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Direct { weights, columns, mut out, .. } = self;
+    fn run<I: Isa>(mut self, isa: I) {
+        let mut done = 0;
+        while done < self.columns.len() {
+            let few = Few { weights: self.weights, columns: &self.columns[done..], first: done, out: &mut self.out };
+            done += few.multiply::<I, L>(isa);
+        }
+    }
+}
+
+/// The columns that are left.
+struct Few<'a, 'o, 'm> {
+    weights: Matrix<'a>,
+    columns: &'a [&'a [Block]],
+    /// The first column's row of the result.
+    first: usize,
+    out: &'a mut Output<'o, 'm>,
+}
+
+impl Few<'_, '_, '_> {
+    /// Multiplies the first few columns, and says how many.
+    #[inline(always)]
+    fn multiply<I: Isa, L: Lanes>(self, isa: I) -> usize {
+        // A condition on a constant comes first: then nothing is compiled for a level that never uses it.
+        if I::COLUMNS >= 4 {
+            match self.columns.len() {
+                4.. => return isa.vectorize(Columns::<L, 4>(self, PhantomData)),
+                2.. => return isa.vectorize(Columns::<L, 2>(self, PhantomData)),
+                _ => {}
+            }
+        }
+        isa.vectorize(Columns::<L, 1>(self, PhantomData))
+    }
+}
+
+/// The first `C` columns.
+struct Columns<'a, 'o, 'm, L, const C: usize>(Few<'a, 'o, 'm>, PhantomData<L>);
+
+impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
+    /// Columns.
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> usize {
+        let Few { weights, columns, first, out } = self.0;
+        let columns: [&[Block]; C] = *columns.first_chunk().expect("as many columns as asked for");
         let (stride, block_bytes) = (weights.row_bytes(), L::TYPE.block_bytes());
         let mut row = 0;
         while row < weights.rows() {
@@ -35,10 +78,11 @@ impl<L: Lanes, const C: usize> Op for Direct<'_, '_, '_, L, C> {
                 L::unpack(isa, Rows { bytes: &bytes[at..], stride }, &mut sums);
             }
             for (c, acc) in sums.acc[0].into_iter().enumerate() {
-                out.write(isa, c, start, row - start, acc);
+                out.write(isa, first + c, start, row - start, acc);
             }
             row = start + I::LANES;
         }
+        C
     }
 }
 

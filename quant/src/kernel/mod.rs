@@ -144,12 +144,11 @@ fn multiply_lanes<L: Lanes>(level: Level, w: &Matrix<'_>, batch: Batch<'_>, writ
     } else {
         *w
     };
-    let columns = out.rows();
+    let columns: Vec<&[Block]> = (0..out.rows()).map(column).collect();
     let out = Output { matrix: out, write };
-    if columns <= DIRECT {
-        direct::<L>(level, weights, columns, column, out);
+    if columns.len() <= DIRECT {
+        level.run(Direct::<L> { weights, columns: &columns, out, format: PhantomData });
     } else {
-        let columns: Vec<&[Block]> = (0..columns).map(column).collect();
         level.run(Panels::<L> { weights, columns: &columns, out, scratch, format: PhantomData });
     }
     scratch.few_rows = few_rows;
@@ -157,13 +156,3 @@ fn multiply_lanes<L: Lanes>(level: Level, w: &Matrix<'_>, batch: Batch<'_>, writ
 
 /// Lanes of the widest level.
 const MOST_LANES: usize = 16;
-
-fn direct<'a, L: Lanes>(level: Level, weights: Matrix<'a>, columns: usize, column: impl Fn(usize) -> &'a [Block], out: Output<'_, '_>) {
-    let format = PhantomData::<L>;
-    match columns {
-        1 => level.run(Direct { weights, columns: [column(0)], out, format }),
-        2 => level.run(Direct { weights, columns: [0, 1].map(column), out, format }),
-        3 => level.run(Direct { weights, columns: [0, 1, 2].map(column), out, format }),
-        _ => level.run(Direct { weights, columns: [0, 1, 2, 3].map(column), out, format }),
-    }
-}

@@ -188,31 +188,35 @@ impl Panel<'_> {
     /// Multiplies the panel with the first few columns, and says with how many.
     #[inline(always)]
     fn multiply<I: Isa, K: Kind>(self, isa: I, columns: &[&[Block]], sums: &mut [f32], out: &mut Output<'_, '_>) -> usize {
-        match (I::LANES, columns.len()) {
-            (16, 5..) => isa.vectorize(Tile::<K, 5>::new(self, columns, sums, out)),
-            (_, 4..) => isa.vectorize(Tile::<K, 4>::new(self, columns, sums, out)),
-            (_, 3) => isa.vectorize(Tile::<K, 3>::new(self, columns, sums, out)),
-            (_, 2) => isa.vectorize(Tile::<K, 2>::new(self, columns, sums, out)),
-            _ => isa.vectorize(Tile::<K, 1>::new(self, columns, sums, out)),
+        // Conditions on constants come first: then no tile is compiled for a level that never uses it.
+        if I::COLUMNS >= 5 && columns.len() >= 5 {
+            return isa.vectorize(Tile::<K, 5>::new(self, columns, sums, out));
         }
+        if I::COLUMNS >= 4 {
+            match columns.len() {
+                4.. => return isa.vectorize(Tile::<K, 4>::new(self, columns, sums, out)),
+                2.. => return isa.vectorize(Tile::<K, 2>::new(self, columns, sums, out)),
+                _ => {}
+            }
+        }
+        isa.vectorize(Tile::<K, 1>::new(self, columns, sums, out))
     }
 }
 
 /// A panel times `C` columns: `V × C` sums in registers.
 struct Tile<'a, 'o, 'm, K, const C: usize> {
     panel: Panel<'a>,
-    columns: [&'a [Block]; C],
+    columns: &'a [&'a [Block]; C],
     /// What waits between slices, `[C][V·LANES]`.
     sums: &'a mut [f32],
     out: &'a mut Output<'o, 'm>,
     kind: PhantomData<K>,
 }
 
-impl<'a, 'o, 'm, K: Kind, const C: usize> Tile<'a, 'o, 'm, K, C> {
-    fn new(panel: Panel<'a>, columns: &[&'a [Block]], sums: &'a mut [f32], out: &'a mut Output<'o, 'm>) -> Self {
-        let columns = *columns.first_chunk().expect("as many columns as the tile has");
-        let columns = columns.map(|column: &[Block]| &column[panel.slice.from..panel.slice.to]);
-        Tile { panel, columns, sums, out, kind: PhantomData }
+impl<'a, 'o, 'm, K, const C: usize> Tile<'a, 'o, 'm, K, C> {
+    #[inline(always)]
+    fn new(panel: Panel<'a>, columns: &'a [&'a [Block]], sums: &'a mut [f32], out: &'a mut Output<'o, 'm>) -> Self {
+        Tile { panel, columns: columns.first_chunk().expect("as many columns as the tile has"), sums, out, kind: PhantomData }
     }
 }
 
@@ -226,6 +230,10 @@ impl<K: Kind, const C: usize> Op for Tile<'_, '_, '_, K, C> {
         let slice = panel.slice;
         let rows = V * I::LANES;
         let sums = &mut sums[..C * rows];
+        let mut activations: [&[Block]; C] = [&[]; C];
+        for c in 0..C {
+            activations[c] = &columns[c][slice.from..slice.to];
+        }
         let mut acc = [[isa.splat(0.0); C]; V];
         if slice.from > 0 {
             for c in 0..C {
@@ -237,9 +245,9 @@ impl<K: Kind, const C: usize> Op for Tile<'_, '_, '_, K, C> {
         let quads = panel.quads.chunks_exact(8 * rows);
         let scales = panel.scales.chunks_exact(2 * K::PARTS * rows);
         for ((b, quads), scales) in (0..slice.to - slice.from).zip(quads).zip(scales) {
-            let mut blocks = [&columns[0][b]; C];
+            let mut blocks = [&activations[0][b]; C];
             for c in 0..C {
-                blocks[c] = &columns[c][b];
+                blocks[c] = &activations[c][b];
             }
             multiply_block::<I, K, _, V, C>(isa, &InPanel { quads, scales }, blocks, &mut acc);
         }
