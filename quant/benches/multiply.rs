@@ -10,6 +10,7 @@
 
 use kinglet_quant::isa::Level;
 use kinglet_quant::{Activations, Batch, ColumnsMut, Input, InputKind, Matrix, Scratch, Type, Write, limits, multiply, wants};
+use std::time::Instant;
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
@@ -33,25 +34,26 @@ fn main() {
 }
 
 fn prefill(level: Level, ty: Type) -> f64 {
-    let (rows, cols, batch) = (1536, if ty.block_len() == 256 { 768 } else { 576 }, 512);
-    let bytes = weights(ty, rows * cols);
-    let w = Matrix::new(ty, rows, cols, &bytes).expect("whole blocks");
+    let (rows, cols, batch) = (1536, columns(ty), 512);
+    let slice = rows / 8;
+    let bytes = weights(ty, slice * cols);
+    let w = Matrix::new(ty, slice, cols, &bytes).expect("whole blocks");
     let x: Vec<f32> = (0..batch * cols).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
     let (mut activations, mut scratch) = (Activations::new(), Scratch::new());
+    let quantise = median((0..50).map(|_| seconds(|| activations.quantize(level, &x, cols))));
     let mut out = vec![0.0; batch * rows];
-    let mut best = f64::INFINITY;
-    for _ in 0..40 {
-        best = best.min(limits::median_seconds(std::iter::once(|| {
-            activations.quantize(level, &x, cols);
-            let batch = Batch { input: input(ty, &activations, &x), rows: None };
-            multiply(level, &w, batch, Write::Set, &mut ColumnsMut::new(&mut out, rows), &mut scratch);
-        })));
-    }
-    (rows * cols * batch) as f64 / best / 1e9
+    let batch_of = Batch { input: input(ty, &activations, &x), rows: None };
+    let multiply = median((0..100).map(|i| {
+        let (_, out) = ColumnsMut::new(&mut out, rows).split_at(i % 8 * slice);
+        let (mut out, _) = out.split_at(slice);
+        seconds(|| multiply(level, &w, batch_of, Write::Set, &mut out, &mut scratch))
+    }));
+    let quantise = if wants(ty) == InputKind::Dense { 0.0 } else { quantise };
+    (rows * cols * batch) as f64 / (quantise + 8.0 * multiply) / 1e9
 }
 
 fn decode(level: Level, ty: Type) -> f64 {
-    let cols = if ty.block_len() == 256 { 768 } else { 576 };
+    let cols = columns(ty);
     let row_bytes = ty.bytes_for(cols).expect("whole blocks");
     let (rows, pieces) = ((1 << 20) / row_bytes, 128);
     let bytes = weights(ty, pieces * rows * cols);
@@ -60,20 +62,30 @@ fn decode(level: Level, ty: Type) -> f64 {
     activations.quantize(level, &x, cols);
     let batch = Batch { input: input(ty, &activations, &x), rows: None };
     let mut out = vec![0.0; rows];
-    let mut best = f64::INFINITY;
-    for _ in 0..2 {
-        let mut pieces = bytes.chunks_exact(rows * row_bytes);
-        let mut times = Vec::new();
-        for piece in &mut pieces {
-            let w = Matrix::new(ty, rows, cols, piece).expect("whole blocks");
-            times.push(limits::median_seconds(std::iter::once(|| {
-                multiply(level, &w, batch, Write::Set, &mut ColumnsMut::new(&mut out, rows), &mut scratch);
-            })));
-        }
-        times.sort_by(f64::total_cmp);
-        best = best.min(times[times.len() / 2]);
-    }
-    (rows * row_bytes) as f64 / best / 1e9
+    let seconds = median(bytes.chunks_exact(rows * row_bytes).map(|piece| {
+        let w = Matrix::new(ty, rows, cols, piece).expect("whole blocks");
+        seconds(|| multiply(level, &w, batch, Write::Set, &mut ColumnsMut::new(&mut out, rows), &mut scratch))
+    }));
+    (rows * row_bytes) as f64 / seconds / 1e9
+}
+
+/// Columns of the test matrices.
+fn columns(ty: Type) -> usize {
+    if ty.block_len() == 256 { 768 } else { 576 }
+}
+
+/// How long `run` takes.
+fn seconds(run: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    run();
+    start.elapsed().as_secs_f64()
+}
+
+/// The median of many short pieces: what a piece takes undisturbed, also on a machine that others use.
+fn median(pieces: impl Iterator<Item = f64>) -> f64 {
+    let mut pieces: Vec<f64> = pieces.collect();
+    pieces.sort_by(f64::total_cmp);
+    pieces[pieces.len() / 2]
 }
 
 fn input<'a>(ty: Type, activations: &'a Activations, x: &'a [f32]) -> Input<'a> {

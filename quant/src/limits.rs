@@ -45,7 +45,7 @@ const CHAINS: usize = 10;
 const STEPS: usize = 1 << 14;
 
 /// The median of the pieces' times. On a machine that others use too, it is what a piece takes undisturbed, as long as it is short.
-pub fn median_seconds<T>(pieces: impl Iterator<Item = impl FnOnce() -> T>) -> f64 {
+fn median_seconds<T>(pieces: impl Iterator<Item = impl FnOnce() -> T>) -> f64 {
     let mut seconds: Vec<f64> = pieces
         .map(|piece| {
             let start = Instant::now();

@@ -163,25 +163,30 @@ impl Tile<'_> {
         }
         // Two vectors for sixteen sums where a vector has eight lanes; the second is not used where it has sixteen.
         let mut sums = [[[isa.splat(0.0); C]; R]; 2];
+        let bytes = &self.weights.bytes()[self.row * self.weights.row_bytes()..];
         let mut k = 0;
         while k + SUMS <= cols {
-            for part in 0..SUMS / I::LANES {
-                let k = k + part * I::LANES;
-                let mut x = [isa.splat(0.0); C];
-                for c in 0..C {
-                    x[c] = isa.load(&activations[c][k..]);
-                }
-                for r in 0..R {
-                    let w = E::load(isa, &weights[r][k * E::BYTES..]);
-                    for c in 0..C {
-                        sums[part][r][c] = isa.mul_add(w, x[c], sums[part][r][c]);
-                    }
-                }
+            if C == 1 {
+                // Each weight is used once: fetch the next rows, from first to last, as these are multiplied.
+                let next = R * (cols + k) * E::BYTES;
+                isa.prefetch(bytes, next, next + R * SUMS * E::BYTES, true);
             }
+            add_sixteen::<I, E, R, C>(isa, k, &weights, &activations, &mut sums);
             k += SUMS;
         }
         if k < cols {
-            self.add_tail::<I, E, R, C>(isa, k, weights, activations, &mut sums);
+            let (mut last_weights, mut last_activations) = ([[0; SUMS * 4]; R], [[0.0; SUMS]; C]);
+            for (r, last) in last_weights.iter_mut().enumerate() {
+                let tail = &weights[r][k * E::BYTES..];
+                last[..tail.len()].copy_from_slice(tail);
+                weights[r] = last;
+            }
+            for (c, last) in last_activations.iter_mut().enumerate() {
+                let tail = &activations[c][k..];
+                last[..tail.len()].copy_from_slice(tail);
+                activations[c] = last;
+            }
+            add_sixteen::<I, E, R, C>(isa, 0, &weights, &activations, &mut sums);
         }
         for r in 0..R {
             for c in 0..C {
@@ -191,30 +196,40 @@ impl Tile<'_> {
         }
         C
     }
+}
 
-    /// Adds the products from `k` on, fewer than sixteen.
-    #[inline(always)]
-    fn add_tail<I: Isa, E: Element, const R: usize, const C: usize>(
-        self,
-        isa: I,
-        k: usize,
-        weights: [&[u8]; R],
-        activations: [&[f32]; C],
-        sums: &mut [[[I::F; C]; R]; 2],
-    ) {
-        for r in 0..R {
-            let mut w = [0; SUMS * 4];
-            let tail = &weights[r][k * E::BYTES..];
-            w[..tail.len()].copy_from_slice(tail);
-            for c in 0..C {
-                let mut x = [0.0; SUMS];
-                let tail = &activations[c][k..];
-                x[..tail.len()].copy_from_slice(tail);
-                for part in 0..SUMS / I::LANES {
-                    let (w, x) = (E::load(isa, &w[part * I::LANES * E::BYTES..]), isa.load(&x[part * I::LANES..]));
-                    sums[part][r][c] = isa.mul_add(w, x, sums[part][r][c]);
-                }
-            }
+/// Adds the products of sixteen weights of each row, from `k` on.
+#[inline(always)]
+fn add_sixteen<I: Isa, E: Element, const R: usize, const C: usize>(
+    isa: I,
+    k: usize,
+    weights: &[&[u8]; R],
+    activations: &[&[f32]; C],
+    sums: &mut [[[I::F; C]; R]; 2],
+) {
+    add_products::<I, E, R, C>(isa, k, weights, activations, &mut sums[0]);
+    if I::LANES < SUMS {
+        add_products::<I, E, R, C>(isa, k + I::LANES, weights, activations, &mut sums[1]);
+    }
+}
+
+/// Adds the products of one vector of weights of each row, from `k` on.
+#[inline(always)]
+fn add_products<I: Isa, E: Element, const R: usize, const C: usize>(
+    isa: I,
+    k: usize,
+    weights: &[&[u8]; R],
+    activations: &[&[f32]; C],
+    sums: &mut [[I::F; C]; R],
+) {
+    let mut x = [isa.splat(0.0); C];
+    for c in 0..C {
+        x[c] = isa.load(&activations[c][k..]);
+    }
+    for r in 0..R {
+        let w = E::load(isa, &weights[r][k * E::BYTES..]);
+        for c in 0..C {
+            sums[r][c] = isa.mul_add(w, x[c], sums[r][c]);
         }
     }
 }

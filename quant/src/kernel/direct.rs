@@ -86,8 +86,8 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
     }
 }
 
-/// Bytes of the next rows that fit into the first cache (32 KB) beside these.
-const NEAR: usize = 14 << 10;
+/// Bytes of the next rows that are fetched into the first cache. With more, fetching there halved the speed (Zen 4: 10 for 22 GB/s).
+const NEAR: usize = 4 << 10;
 
 /// The running sums of one vector of rows.
 struct Sums<'a, I: Isa, L, const C: usize> {
@@ -103,13 +103,14 @@ struct Sums<'a, I: Isa, L, const C: usize> {
 impl<I: Isa, L: Lanes, const C: usize> Sink<I> for Sums<'_, I, L, C> {
     #[inline(always)]
     fn take(&mut self, isa: I, mut weights: Lanes32<I>) {
-        // These rows are one run of memory that is read in 16 places at once, which no CPU foresees. So the next rows are fetched, from
-        // first to last, a little with each sub-block: 6 → 20 GB/s (Zen 4, Q4_1, rows of 576). Rows that would drive each other out of
-        // the first cache wait in the second: 14 → 26 GB/s (Q8_0, rows of 1536).
+        // These rows are one run of memory that is read in 8 or 16 places at once, which no CPU foresees. So the rows after the next are
+        // fetched into the second cache, from first to last, a little with each sub-block: 6 → 22 GB/s (Zen 4, AVX-512, Q4_1, rows of
+        // 576), of 20 to 28 that one thread can read. Few enough bytes may go to the first cache at once.
         let step = I::LANES * L::TYPE.block_bytes() * Block::LEN / L::TYPE.block_len();
         let blocks = self.columns[0].len();
-        let next = step * (blocks + self.block);
-        isa.prefetch(self.bytes, next, next + step, step * blocks <= NEAR);
+        let near = step * blocks <= NEAR;
+        let next = step * (blocks * if near { 1 } else { 2 } + self.block);
+        isa.prefetch(self.bytes, next, next + step, near);
         weights.q = flip::<I, L::Kind>(isa, weights.q);
         let mut activations = [&self.columns[0][self.block]; C];
         for (activations, column) in activations.iter_mut().zip(&self.columns) {
