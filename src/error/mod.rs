@@ -1,0 +1,29 @@
+//! What can go wrong, floor by floor. Each variant says what was being done to what, what was expected and what was found, in one line
+//! for a person.
+
+mod session;
+
+pub use session::SessionError;
+
+/// Any error of the library.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The model's family or its hyper-parameters.
+    #[error(transparent)]
+    Model(#[from] kinglet_models::ModelError),
+    /// A session's limits and its input.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The instruction-set level asked for.
+    #[error(transparent)]
+    Level(#[from] kinglet_quant::isa::LevelError),
+    /// Threads could not be started.
+    #[error("can't start {threads} worker threads: {source}")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
