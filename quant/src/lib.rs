@@ -5,8 +5,14 @@
 
 pub mod columns;
 pub mod format;
+pub mod isa;
 pub mod matrix;
 
 pub use columns::ColumnsMut;
+<<<<<<< HEAD
 pub use format::Type;
+pub use isa::Level;
+=======
+pub use format::{FormatError, Type, Unpacked32, dequantize};
+>>>>>>> formats
 pub use matrix::Matrix;
