@@ -9,10 +9,6 @@ pub mod isa;
 pub mod matrix;
 
 pub use columns::ColumnsMut;
-<<<<<<< HEAD
-pub use format::Type;
-pub use isa::Level;
-=======
 pub use format::{FormatError, Type, Unpacked32, dequantize};
->>>>>>> formats
+pub use isa::Level;
 pub use matrix::Matrix;

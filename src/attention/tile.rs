@@ -12,7 +12,7 @@
 //! ```
 
 use super::{Element, PAGE, SCORES, TILE};
-use kinglet_quant::isa::{Isa, Op, exp, tanh};
+use kinglet_quant::isa::{Isa, Op};
 use std::ops::Range;
 
 /// Query rows that share each load of a key or a value.
@@ -185,7 +185,7 @@ impl<E: Element> Block<'_, E> {
             }
             for (w, sums) in sums.iter().enumerate().take(step) {
                 for r in 0..R {
-                    isa.store(self.cap(isa, sums[r]), &mut scores[r][key + w * I::LANES..]);
+                    isa.store(&mut scores[r][key + w * I::LANES..], self.cap(isa, sums[r]));
                 }
             }
         }
@@ -195,7 +195,7 @@ impl<E: Element> Block<'_, E> {
     fn cap<I: Isa>(&self, isa: I, score: I::F) -> I::F {
         match self.softcap {
             None => score,
-            Some(cap) => isa.mul(isa.splat(cap), tanh(isa, isa.mul(score, isa.splat(1.0 / cap)))),
+            Some(cap) => isa.mul(isa.splat(cap), isa.tanh(isa.mul(score, isa.splat(1.0 / cap)))),
         }
     }
 
@@ -255,7 +255,7 @@ impl<E: Element> Block<'_, E> {
         for (w, sums) in sums.iter().enumerate() {
             for r in 0..R {
                 let out = &mut out[r * d + at + w * I::LANES..];
-                isa.store(isa.mul_add(isa.load(out), isa.splat(a[r]), isa.mul(sums[r], isa.splat(b[r]))), out);
+                isa.store(out, isa.mul_add(isa.load(out), isa.splat(a[r]), isa.mul(sums[r], isa.splat(b[r]))));
             }
         }
     }
@@ -272,9 +272,9 @@ fn softmax<I: Isa>(isa: I, scores: &mut [f32]) -> (f32, f32) {
     let base = isa.splat(if max == f32::NEG_INFINITY { 0.0 } else { max });
     let mut sum = isa.splat(0.0);
     for lane in scores.chunks_exact_mut(I::LANES) {
-        let p = exp(isa, isa.sub(isa.load(lane), base));
+        let p = isa.exp(isa.sub(isa.load(lane), base));
         sum = isa.add(sum, p);
-        isa.store(p, lane);
+        isa.store(lane, p);
     }
     (max, isa.reduce_add(sum))
 }
@@ -282,5 +282,5 @@ fn softmax<I: Isa>(isa: I, scores: &mut [f32]) -> (f32, f32) {
 /// The vector exponential of one number, so that merging rounds as the tile does.
 #[inline(always)]
 fn exp_one<I: Isa>(isa: I, x: f32) -> f32 {
-    isa.reduce_max(exp(isa, isa.splat(x)))
+    isa.reduce_max(isa.exp(isa.splat(x)))
 }

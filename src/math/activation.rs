@@ -1,7 +1,7 @@
 //! The non-linearities of feed-forward blocks. SiLU and the tanh form of GELU are vectors; the exact GELU and ReLU are plain.
 
 use kinglet_models::Activation;
-use kinglet_quant::isa::{Isa, Level, Op, exp};
+use kinglet_quant::isa::{Isa, Level, Op};
 
 /// `y = act(gate) · up`, all `[width]`: the gated feed-forward's middle.
 #[derive(Debug)]
@@ -54,8 +54,8 @@ impl Op for Gated<'_> {
 fn sigmoid_like<I: Isa>(isa: I, x: &[f32], up: &[f32], y: &mut [f32], minus_u: impl Fn(I, I::F) -> I::F) {
     let lanes = |x: &[f32], up: &[f32], y: &mut [f32]| {
         let x = isa.load(x);
-        let sigmoid = isa.div(x, isa.add(isa.splat(1.0), exp(isa, minus_u(isa, x))));
-        isa.store(isa.mul(sigmoid, isa.load(up)), y);
+        let sigmoid = isa.div(x, isa.add(isa.splat(1.0), isa.exp(minus_u(isa, x))));
+        isa.store(y, isa.mul(sigmoid, isa.load(up)));
     };
     let whole = x.len() / I::LANES * I::LANES;
     for at in (0..whole).step_by(I::LANES) {

@@ -40,7 +40,7 @@ impl Op for Normalise<'_> {
                 None => isa.mul(centred, isa.load(&w[at..])),
                 Some(b) => isa.mul_add(centred, isa.load(&w[at..]), isa.load(&b[at..])),
             };
-            isa.store(scaled, &mut y[at..]);
+            isa.store(&mut y[at..], scaled);
         }
         for at in whole..x.len() {
             y[at] = (x[at] - mean) * scale * w[at] + b.map_or(0.0, |b| b[at]);
