@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 mod element;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 pub use element::Element;

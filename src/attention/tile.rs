@@ -88,7 +88,7 @@ impl<'p, E: Element, P: Fn(usize) -> (&'p [E], &'p [E])> Op for Attend<'_, E, P>
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Attend { q, d_head, visible, softcap, pages, page, mut partial, .. } = self;
+        let Attend { q, d_head, visible, softcap, pages, page, partial, .. } = self;
         for index in pages {
             let start = index * PAGE;
             if visible.iter().all(|seen| seen.end <= start || seen.start >= start + PAGE) {

@@ -9,9 +9,6 @@ pub use session::SessionError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The model's family or its hyper-parameters.
-    #[error(transparent)]
-    Model(#[from] kinglet_models::ModelError),
     /// A session's limits and its input.
     #[error(transparent)]
     Session(#[from] SessionError),

@@ -2,6 +2,7 @@
 //! result depends on where they fall, so that any number of threads gives the same bits.
 
 mod cut;
+pub mod machine;
 mod team;
 
 pub use cut::{cut_by_cost, cut_evenly};
