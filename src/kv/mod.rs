@@ -133,8 +133,8 @@ impl Cache {
     pub fn truncate(&mut self, len: usize) -> usize {
         if len < self.len {
             let whole = match &mut self.layers {
-                Layers::F16(layers) => layers.iter_mut().fold(true, |whole, layer| layer.truncate(len) && whole),
-                Layers::F32(layers) => layers.iter_mut().fold(true, |whole, layer| layer.truncate(len) && whole),
+                Layers::F16(layers) => layers.iter_mut().all(|layer| layer.truncate(len)),
+                Layers::F32(layers) => layers.iter_mut().all(|layer| layer.truncate(len)),
             };
             self.len = if whole { len } else { 0 };
             if !whole {
