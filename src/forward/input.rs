@@ -4,7 +4,8 @@
 
 use super::linear::Arithmetic;
 use crate::parallel::{Crew, cut_evenly};
-use kinglet_quant::{Activations, InputView};
+use kinglet_quant::{Activations, Batch, InputKind, RowsMut};
+use std::ops::Range;
 
 /// Rows fewer than this for each worker are filled by the leader alone: a crossing costs more.
 const FEW: usize = 2;
@@ -24,9 +25,17 @@ impl Input {
         self.rows
     }
 
-    /// For the kernels.
-    pub fn view(&self) -> InputView<'_> {
-        InputView { quantised: &self.quantised, dense: &self.dense, rows: None }
+    /// Numbers in a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The form that weights of `kind` want.
+    pub fn batch(&self, kind: InputKind) -> Batch<'_> {
+        match kind {
+            InputKind::Quantised => (&self.quantised).into(),
+            InputKind::Dense => self.dense[..].into(),
+        }
     }
 
     /// `[rows, width]` in f32; empty where no product wanted it.
@@ -48,35 +57,45 @@ impl Input {
         let level = arithmetic.level();
         let (quantise, keep) = wants;
         (self.rows, self.width) = (rows, width);
-        self.quantised.resize(if quantise { rows } else { 0 }, width);
-        self.dense.resize(if keep { rows * width } else { 0 }, 0.0);
+        let (quantised_rows, dense_width) = (if quantise { rows } else { 0 }, if keep { width } else { 0 });
+        self.quantised.resize(quantised_rows, if quantise { width } else { 0 });
+        self.dense.resize(rows * dense_width, 0.0);
         let x_width = x.len() / rows.max(1);
         let workers = if rows < FEW * crew.threads() { 1 } else { crew.threads() };
-        let cuts: Vec<_> = cut_evenly(rows, workers, 1).collect();
-        let lens: Vec<usize> = cuts.iter().map(|cut| cut.len()).collect();
-        let mut quantised = self.quantised.split_rows(&if quantise { lens.clone() } else { vec![0; lens.len()] }).into_iter();
-        let (mut dense, mut x) = (&mut self.dense[..], x);
+        let (mut quantised, mut dense, mut x) = (self.quantised.rows_mut(), &mut self.dense[..], x);
         let mut jobs = Vec::with_capacity(workers);
-        for (cut, len) in cuts.into_iter().zip(lens) {
-            let (my_dense, rest) = dense.split_at_mut(if keep { len * width } else { 0 });
-            let (my_x, rest_x) = x.split_at_mut(len * x_width);
-            (dense, x) = (rest, rest_x);
-            jobs.push((cut, my_dense, my_x, quantised.next()));
+        for cut in cut_evenly(rows, workers, 1) {
+            let (my_quantised, rest_quantised) = quantised.split_at(if quantise { cut.len() } else { 0 });
+            let (my_dense, rest_dense) = dense.split_at_mut(cut.len() * dense_width);
+            let (my_x, rest_x) = x.split_at_mut(cut.len() * x_width);
+            (quantised, dense, x) = (rest_quantised, rest_dense, rest_x);
+            jobs.push(Share { rows: cut, quantised: my_quantised, dense: my_dense, x: my_x });
         }
-        let work = |(cut, dense, x, mut quantised): (std::ops::Range<usize>, &mut [f32], &mut [f32], Option<_>)| {
-            let mut one = vec![0.0; if keep { 0 } else { width }];
-            for (i, row) in cut.enumerate() {
+        let work = |share: Share<'_>| {
+            let Share { rows, mut quantised, dense, x } = share;
+            let mut one = vec![0.0; width - dense_width];
+            for (i, row) in rows.enumerate() {
                 let y = if keep { &mut dense[i * width..(i + 1) * width] } else { &mut one[..] };
                 produce(row, &mut x[i * x_width..(i + 1) * x_width], y);
-                if let (true, Some(rows)) = (quantise, quantised.as_mut()) {
-                    kinglet_quant::RowsMut::quantise(rows, level, i, y);
+                if quantise {
+                    let (mine, rest) = quantised.split_at(1);
+                    mine.quantize(level, y);
+                    quantised = rest;
                 }
             }
         };
         if workers == 1 {
             jobs.into_iter().for_each(work);
         } else {
-            crew.each(jobs, |_, job| work(job));
+            crew.each(jobs, |_, share| work(share));
         }
     }
+}
+
+/// The rows that one worker fills.
+struct Share<'a> {
+    rows: Range<usize>,
+    quantised: RowsMut<'a>,
+    dense: &'a mut [f32],
+    x: &'a mut [f32],
 }

@@ -8,7 +8,7 @@ use crate::file::ModelFile;
 use crate::parallel::{Crew, cut_by_cost};
 use kinglet_models::Projection;
 use kinglet_quant::isa::Level;
-use kinglet_quant::{ColumnsMut, InputKind, Scratch, multiply, multiply_reference};
+use kinglet_quant::{ColumnsMut, InputKind, Matrix, Scratch, Write, multiply, multiply_reference, wants};
 use std::ops::Range;
 
 /// Rows that a worker takes at least: whole panels of every ISA level.
@@ -90,7 +90,7 @@ impl Product {
         if arithmetic == Arithmetic::Reference {
             return (false, true);
         }
-        let any = |kind| self.parts.iter().any(|part| kinglet_quant::wants(part.weight.ty()) == kind);
+        let any = |kind| self.parts.iter().any(|part| wants(part.weight.ty()) == kind);
         (any(InputKind::Quantised), any(InputKind::Dense))
     }
 
@@ -110,8 +110,8 @@ impl Product {
                 columns = others;
                 let matrix = part.weight.matrix(file).slice_rows(rows.clone());
                 match arithmetic {
-                    Arithmetic::Fast(level) => multiply(level, &matrix, input.view(), &mut mine, scratch),
-                    Arithmetic::Reference => multiply_reference(&matrix, input.dense(), &mut mine),
+                    Arithmetic::Fast(level) => multiply(level, &matrix, input.batch(wants(matrix.ty())), Write::Set, &mut mine, scratch),
+                    Arithmetic::Reference => plainly(&matrix, input.dense(), &mut mine),
                 }
                 if let Some(bias) = &part.bias {
                     for row in 0..mine.rows() {
@@ -142,5 +142,15 @@ impl Product {
                 shares
             })
             .collect()
+    }
+}
+
+/// The product in plain f32.
+fn plainly(matrix: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
+    let n = matrix.rows();
+    let mut all = vec![0.0; out.rows() * n];
+    multiply_reference(matrix, x, &mut all);
+    for (row, y) in all.chunks_exact(n).enumerate() {
+        out.row_mut(row).copy_from_slice(y);
     }
 }
