@@ -12,9 +12,9 @@ const LOWEST: f32 = -87.0;
 pub(super) fn exp(x: f32) -> f32 {
     /// 1.5 · 2^23: adding it leaves the integer nearest to a small number in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    const LN_2_HIGH: f32 = 0.693_359_375; // few bits, so that n · LN_2_HIGH is exact
+    const LN_2_HIGH: f32 = 355.0 / 512.0; // few bits, so that n · LN_2_HIGH is exact
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    const COEFFICIENTS: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    const COEFFICIENTS: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
 
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;

@@ -93,10 +93,7 @@ pub(super) fn keep_likeliest(list: &mut Vec<Candidate>, k: usize) -> Option<Cand
     if k >= list.len() {
         return None;
     }
-    let last = match k.checked_sub(1) {
-        Some(last) => Some(*list.select_nth_unstable_by(last, likelier).1),
-        None => None,
-    };
+    let last = k.checked_sub(1).map(|last| *list.select_nth_unstable_by(last, likelier).1);
     list.truncate(k);
     last
 }
