@@ -3,6 +3,7 @@
 
 pub mod attention;
 pub mod error;
+pub mod generate;
 pub mod kv;
 pub mod math;
 pub mod parallel;
