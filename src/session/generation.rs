@@ -3,7 +3,7 @@
 
 use super::{Session, Stats};
 use crate::error::Error;
-use crate::generate::{FinishReason, Sampled, Sampler, SamplerOptions, StopStrings};
+use crate::generate::{FinishReason, Sampled, Sampler, SamplerOptions, StopStrings, Stopper};
 use crate::text::Decoder;
 use crate::types::TokenId;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct GenerateOptions {
 impl GenerateOptions {
     /// The likeliest token each time, `max_tokens` of them at most.
     pub fn greedy(max_tokens: usize) -> Self {
-        GenerateOptions { sampler: SamplerOptions::greedy(), max_tokens: Some(max_tokens), ..Self::default() }
+        GenerateOptions { sampler: SamplerOptions { temp: 0.0, ..SamplerOptions::default() }, max_tokens: Some(max_tokens), ..Self::default() }
     }
 }
 
@@ -40,8 +40,8 @@ pub enum Event {
         id: TokenId,
         /// Text that is certain now: it may be empty (half a character, the beginning of a stop text) or be of several tokens.
         text: String,
-        /// ln of its probability before any sampler changed it.
-        logprob: f32,
+        /// ln of its probability before any sampler changed it, where asked for.
+        logprob: Option<f32>,
         /// The likeliest tokens and their ln probabilities, where asked for.
         top: Vec<(TokenId, f32)>,
     },
@@ -60,11 +60,12 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Generation<'s> {
     session: &'s mut Session,
-    options: GenerateOptions,
+    cancel: Option<Arc<AtomicBool>>,
     sampler: Sampler,
-    stops: StopStrings,
+    stopper: Stopper,
     decoder: Option<Decoder>,
-    generated: usize,
+    /// Why the answer ended, once its last token is handed out.
+    reason: Option<FinishReason>,
     finished: bool,
 }
 
@@ -73,20 +74,22 @@ impl Session {
     ///
     /// # Errors
     /// Where the session is empty or an option is out of its range.
-    pub fn generate(&mut self, mut options: GenerateOptions) -> Result<Generation<'_>, Error> {
+    pub fn generate(&mut self, options: GenerateOptions) -> Result<Generation<'_>, Error> {
         self.catch_up(None, |_| ())?;
         let model = Arc::clone(&self.model);
         // A model without a tokenizer generates tokens without text.
         let tokenizer = model.tokenizer().ok();
+        let eog = || tokenizer.iter().flat_map(|tokenizer| tokenizer.eog()).copied();
+        let mut sampling = options.sampler;
         if options.ignore_eos {
-            let eog = tokenizer.iter().flat_map(|tokenizer| tokenizer.eog());
-            options.sampler.logit_bias.extend(eog.map(|&token| (token, f32::NEG_INFINITY)));
+            sampling.logit_bias.extend(eog().map(|token| (token, f32::NEG_INFINITY)));
         }
-        let mut sampler = Sampler::new(options.sampler.clone(), model.decoder.spec().n_vocab)?;
+        let mut sampler = Sampler::new(sampling, model.decoder.spec().n_vocab)?;
         self.tokens.iter().for_each(|&token| sampler.accept(token));
-        let stops = StopStrings::new(options.stop.clone())?;
+        let stopper = Stopper::new(eog(), StopStrings::new(options.stop)?, options.max_tokens);
+        let reason = (options.max_tokens == Some(0)).then_some(FinishReason::Length);
         let decoder = tokenizer.map(|tokenizer| tokenizer.decoder());
-        Ok(Generation { session: self, options, sampler, stops, decoder, generated: 0, finished: false })
+        Ok(Generation { session: self, cancel: options.cancel, sampler, stopper, decoder, reason, finished: false })
     }
 
     /// The whole answer as one text.
@@ -105,36 +108,37 @@ impl Session {
 
 impl Generation<'_> {
     fn step(&mut self) -> Result<Event, Error> {
-        if self.options.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
-            return Ok(self.finish(FinishReason::Cancelled));
+        if let Some(reason) = self.reason.take() {
+            return Ok(self.finish(reason, String::new()));
         }
-        if self.options.max_tokens.is_some_and(|max| self.generated >= max) || self.session.len() >= self.session.context() {
-            return Ok(self.finish(FinishReason::Length));
+        if self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+            let step = self.stopper.cancel();
+            return Ok(self.finish(FinishReason::Cancelled, step.show));
+        }
+        if self.session.len() >= self.session.context() {
+            let step = self.stopper.cancel();
+            return Ok(self.finish(FinishReason::Length, step.show));
         }
         self.session.catch_up(None, |_| ())?;
         let Sampled { token, logprob, top } = self.sampler.sample(&self.session.logits)?;
-        if !self.options.ignore_eos && self.session.model.tokenizer().is_ok_and(|tokenizer| tokenizer.is_eog(token)) {
-            return Ok(self.finish(FinishReason::Stop(token)));
+        let ends = self.stopper.is_stop(token);
+        let text = self.decoder.as_mut().filter(|_| !ends).map(|decoder| decoder.push(token)).unwrap_or_default();
+        let step = self.stopper.push(token, &text);
+        if let (true, Some(reason)) = (ends, step.finish.clone()) {
+            return Ok(self.finish(reason, step.show));
         }
         self.sampler.accept(token);
         self.session.tokens.push(token);
-        self.generated += 1;
-        let text = self.decoder.as_mut().map(|decoder| decoder.push(token)).unwrap_or_default();
-        let pushed = self.stops.push(&text);
-        if let Some(stop) = pushed.stop {
-            self.finished = true;
-            let stats = self.session.stats.clone();
-            return Ok(Event::Finished { reason: FinishReason::StopString(stop), text: pushed.emit, stats });
-        }
-        Ok(Event::Token { id: token, text: pushed.emit, logprob, top })
+        self.reason = step.finish;
+        Ok(Event::Token { id: token, text: step.show, logprob, top })
     }
 
-    fn finish(&mut self, reason: FinishReason) -> Event {
+    /// The last event; `held` is what the stop strings held back, after which half a character may be left in the decoder.
+    fn finish(&mut self, reason: FinishReason, held: String) -> Event {
         self.finished = true;
-        let tail = self.decoder.as_mut().map(Decoder::finish).unwrap_or_default();
-        let pushed = self.stops.push(&tail);
-        let held = if pushed.stop.is_none() { self.stops.finish() } else { String::new() };
-        Event::Finished { reason, text: pushed.emit + &held, stats: self.session.stats.clone() }
+        let stopped = matches!(reason, FinishReason::StopString(_));
+        let tail = self.decoder.as_mut().filter(|_| !stopped).map(Decoder::finish).unwrap_or_default();
+        Event::Finished { reason, text: held + &tail, stats: self.session.stats.clone() }
     }
 }
 
