@@ -8,5 +8,5 @@ pub mod format;
 pub mod matrix;
 
 pub use columns::ColumnsMut;
-pub use format::{FormatError, Type, Unpacked32, dequantize, quantize, quantize_into};
+pub use format::{FormatError, Type, UnknownType, Unpacked32, dequantize, quantize, quantize_into};
 pub use matrix::Matrix;

@@ -20,10 +20,12 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod unknown;
 mod unpacked;
 
 pub use convert::{dequantize, quantize, quantize_into};
 pub use error::FormatError;
+pub use unknown::UnknownType;
 pub use unpacked::{Unpacked32, unpack};
 
 /// What a format's file exports.
@@ -118,6 +120,29 @@ formats! {
 impl Type {
     fn format(self) -> &'static Format {
         &FORMATS[self as usize]
+    }
+
+    /// The type with ggml's number `id`.
+    ///
+    /// # Errors
+    /// Where kinglet does not read it; the error says which type it is and what would help.
+    ///
+    /// ```
+    /// use kinglet_quant::Type;
+    /// assert_eq!(Type::from_id(12), Ok(Type::Q4_K));
+    /// let error = Type::from_id(139).unwrap_err().to_string();
+    /// assert!(error.starts_with("type 139 (IQ4_K) is written by ik_llama.cpp"));
+    /// ```
+    pub fn from_id(id: u32) -> Result<Type, UnknownType> {
+        Type::ALL.iter().copied().find(|ty| ty.id() == id).ok_or_else(|| UnknownType::from_id(id))
+    }
+
+    /// The type of that name, in upper or lower case.
+    ///
+    /// # Errors
+    /// As [`Type::from_id`].
+    pub fn from_name(name: &str) -> Result<Type, UnknownType> {
+        Type::ALL.iter().copied().find(|ty| ty.name().eq_ignore_ascii_case(name)).ok_or_else(|| UnknownType::from_name(name))
     }
 
     /// ggml's number for it.
