@@ -20,8 +20,8 @@ struct Group {
 const GROUPS: &[Group] = &[
     Group {
         types: &[(16, "IQ2_XXS"), (17, "IQ2_XS"), (22, "IQ2_S"), (18, "IQ3_XXS"), (21, "IQ3_S"), (19, "IQ1_S"), (29, "IQ1_M")],
-        answer: "is an i-quant of 1 to 3 bits, which kinglet does not read yet; take the model as Q2_K, Q3_K or IQ4_XS instead, or convert it \
-                 with llama-quantize --allow-requantize",
+        answer: "is an i-quant of 1 to 3 bits, which kinglet does not read yet; take the model as Q2_K, Q3_K or IQ4_XS instead, or \
+                 convert it with llama-quantize --allow-requantize",
     },
     Group {
         types: &[(34, "TQ1_0"), (35, "TQ2_0")],
@@ -30,8 +30,8 @@ const GROUPS: &[Group] = &[
     },
     Group {
         types: &[(40, "NVFP4")],
-        answer: "is NVIDIA's 4-bit float type, which kinglet does not read yet; take the model as MXFP4, Q4_K or larger instead, or convert it \
-                 with llama-quantize --allow-requantize",
+        answer: "is NVIDIA's 4-bit float type, which kinglet does not read yet; take the model as MXFP4, Q4_K or larger instead, or \
+                 convert it with llama-quantize --allow-requantize",
     },
     Group {
         types: &[(41, "Q1_0"), (42, "Q2_0")],
