@@ -1,5 +1,5 @@
 //! The block types that a GGUF tensor can have: ids, names, sizes, and the conversion to and from f32. Each format is one file with
-//! one [`Format`], and one line in the list below.
+//! one `Format`, and one line in the list below.
 
 #![forbid(unsafe_code)]
 

@@ -35,13 +35,13 @@ const GROUPS: &[Group] = &[
     },
     Group {
         types: &[(41, "Q1_0"), (42, "Q2_0")],
-        answer: "has 1 or 2 bits and is not read by kinglet; llama.cpp and its forks (PrismML's, TurboQuant's) mean different things by this \
-                 number, so convert the model with the program that wrote it, to Q4_0 or larger",
+        answer: "has 1 or 2 bits and is not read by kinglet; llama.cpp and its forks (PrismML's, TurboQuant's) mean different things by \
+                 this number, so convert the model with the program that wrote it, to Q4_0 or larger",
     },
     Group {
         types: &[(36, "IQ4_NL_4_4 or I2_S"), (37, "IQ4_NL_4_8 or I8_S"), (38, "IQ4_NL_8_8 or TL1")],
-        answer: "was removed from llama.cpp and is used for another type by BitNet's fork; take the model as IQ4_NL, or convert it with the \
-                 program that wrote it",
+        answer: "was removed from llama.cpp and is used for another type by BitNet's fork; take the model as IQ4_NL, or convert it with \
+                 the program that wrote it",
     },
     Group {
         types: &[(31, "Q4_0_4_4"), (32, "Q4_0_4_8"), (33, "Q4_0_8_8")],
@@ -58,8 +58,8 @@ const GROUPS: &[Group] = &[
     },
     Group {
         types: &[(142, "PQ2_0 or IQ2_TN"), (143, "PTQ1_0 or IQ1_TN")],
-        answer: "is a type of PrismML's fork of llama.cpp (or an old one of ik_llama.cpp); convert the model with the program that wrote it, \
-                 to Q4_0 or larger",
+        answer: "is a type of PrismML's fork of llama.cpp (or an old one of ik_llama.cpp); convert the model with the program that wrote \
+                 it, to Q4_0 or larger",
     },
     Group {
         types: IK_LLAMA,
