@@ -5,8 +5,10 @@
 
 pub mod columns;
 pub mod format;
+pub mod isa;
 pub mod matrix;
 
 pub use columns::ColumnsMut;
 pub use format::{FormatError, Type, UnknownType, Unpacked32, dequantize, quantize, quantize_into};
+pub use isa::Level;
 pub use matrix::Matrix;
