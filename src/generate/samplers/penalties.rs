@@ -27,6 +27,7 @@ fn active(options: &SamplerOptions) -> bool {
 fn apply(options: &SamplerOptions, state: &mut State, candidates: &mut Candidates<'_>) {
     candidates.edit(state.history.counts(), |logit, &count| {
         let repeated = if logit <= 0.0 { logit * options.penalty_repeat } else { logit / options.penalty_repeat };
-        repeated - (count as f32 * options.penalty_freq + options.penalty_present)
+        let penalised = repeated - (count as f32 * options.penalty_freq + options.penalty_present);
+        penalised.clamp(f32::MIN, f32::MAX) // only a bias may forbid a token
     });
 }
