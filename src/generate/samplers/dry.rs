@@ -15,7 +15,7 @@ use crate::generate::candidates::Candidates;
 use crate::generate::options::check as in_range;
 use crate::types::TokenId;
 
-pub(super) static DRY: SamplerKind = SamplerKind { name: "dry", aliases: &[], keeps_best: false, check, active, apply };
+pub(in crate::generate) static DRY: SamplerKind = SamplerKind { name: "dry", aliases: &[], keeps_best: false, check, active, apply };
 
 fn check(options: &SamplerOptions) -> Result<(), GenerateError> {
     in_range("dry_multiplier", options.dry_multiplier, 0.0.., "finite and at least 0")?;

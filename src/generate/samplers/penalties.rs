@@ -11,7 +11,8 @@ use crate::error::generate::GenerateError;
 use crate::generate::candidates::Candidates;
 use crate::generate::options::check as in_range;
 
-pub(super) static PENALTIES: SamplerKind = SamplerKind { name: "penalties", aliases: &[], keeps_best: false, check, active, apply };
+pub(in crate::generate) static PENALTIES: SamplerKind =
+    SamplerKind { name: "penalties", aliases: &[], keeps_best: false, check, active, apply };
 
 fn check(options: &SamplerOptions) -> Result<(), GenerateError> {
     in_range("penalty_repeat", options.penalty_repeat, f32::MIN_POSITIVE.., "finite and above 0")?;
