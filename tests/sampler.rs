@@ -349,7 +349,8 @@ proptest! {
         let options = SamplerOptions {
             samplers: order.into_iter().map(|i| SAMPLERS[i]).collect(),
             penalty_repeat: 0.5 + numbers[0], penalty_freq: numbers[1], dry_multiplier: numbers[2], top_n_sigma: 3.0 * numbers[3],
-            top_k: (numbers[4] * 90.0) as usize, typ_p: numbers[5], top_p: numbers[6], min_p: numbers[7], min_keep: (numbers[0] * 5.0) as usize,
+            top_k: (numbers[4] * 90.0) as usize, typ_p: numbers[5], top_p: numbers[6], min_p: numbers[7],
+            min_keep: (numbers[0] * 5.0) as usize,
             xtc_probability: numbers[1], xtc_threshold: numbers[2], temp: 2.0 * numbers[3] - 0.5, dynatemp_range: numbers[4],
             mirostat_v2, seed: Some(seed), ..SamplerOptions::default()
         };

@@ -105,7 +105,7 @@ impl Sampler {
         self.state.breakers = breakers;
     }
 
-    /// Chooses a token. `logits`: [n_vocab] f32; NaN and ±∞ count as -∞, a token that can't be chosen.
+    /// Chooses a token. `logits`: `[n_vocab]` f32; NaN and ±∞ count as -∞, a token that can't be chosen.
     ///
     /// It doesn't remember the token: [`accept`](Sampler::accept) does, once it really belongs to the text.
     pub fn sample(&mut self, logits: &[f32]) -> Result<Sampled, GenerateError> {
