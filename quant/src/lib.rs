@@ -9,6 +9,6 @@ pub mod isa;
 pub mod matrix;
 
 pub use columns::ColumnsMut;
-pub use format::{FormatError, Type, Unpacked32, dequantize};
+pub use format::{FormatError, Type, UnknownType, Unpacked32, dequantize, quantize, quantize_into};
 pub use isa::Level;
 pub use matrix::Matrix;
