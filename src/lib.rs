@@ -3,6 +3,7 @@
 
 pub mod attention;
 pub mod error;
+pub mod file;
 pub mod generate;
 pub mod kv;
 pub mod math;

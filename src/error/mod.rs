@@ -1,9 +1,11 @@
 //! What can go wrong, floor by floor. Each variant says what was being done to what, what was expected and what was found, in one line
 //! for a person.
 
+pub mod file;
 pub mod generate;
 mod session;
 
+pub use file::{FileError, Optional};
 pub use generate::GenerateError;
 pub use session::SessionError;
 
@@ -11,6 +13,9 @@ pub use session::SessionError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A model's files.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The options of generation, and logits that leave nothing to choose.
     #[error(transparent)]
     Generate(#[from] GenerateError),
