@@ -1,5 +1,6 @@
 //! What can be wrong with a tokenizer, a chat template, or the texts that go through them.
 
+use super::FileError;
 use crate::types::TokenId;
 
 /// An error of the text floor: one line for a person.
@@ -27,17 +28,14 @@ pub enum TextError {
         /// The names that are known, separated by commas.
         known: String,
     },
-    /// A key of the metadata is missing.
-    #[error("the tokenizer's `{key}` is missing")]
-    Missing {
-        /// The metadata key.
-        key: String,
-    },
-    /// A key of the metadata holds something else than it should.
+    /// The tokenizer's metadata can't be read, or is not what it should be.
+    #[error(transparent)]
+    Metadata(#[from] FileError),
+    /// A list of the metadata has another length than the vocabulary, or its content is no such thing.
     #[error("the tokenizer's `{key}` should be {expected}, found {found}")]
     Malformed {
-        /// The metadata key, or the file.
-        key: String,
+        /// The metadata key.
+        key: &'static str,
         /// What should be there.
         expected: String,
         /// What is there.

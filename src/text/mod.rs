@@ -9,6 +9,7 @@ mod bpe;
 mod charsmap;
 mod decoder;
 mod eog;
+mod gguf;
 mod json;
 mod merge;
 mod pre;

@@ -99,7 +99,15 @@ impl Matcher {
     }
 
     /// Cuts the tokens of one length out of a piece of text.
-    fn claim(&self, length: &Length, vocabulary: &Vocabulary, text: &str, barriers: &[usize], range: Range<usize>, into: &mut Vec<Fragment>) {
+    fn claim(
+        &self,
+        length: &Length,
+        vocabulary: &Vocabulary,
+        text: &str,
+        barriers: &[usize],
+        range: Range<usize>,
+        into: &mut Vec<Fragment>,
+    ) {
         let mut rest = range;
         let mut at = rest.start;
         while let Some((start, id)) = length.find(vocabulary, text, at..rest.end) {

@@ -5,6 +5,7 @@ use super::bpe::Bpe;
 use super::charsmap::CharsMap;
 use super::decoder::Decoder;
 use super::eog;
+use super::gguf;
 use super::json::{Folder, Library};
 use super::pre::PreTokenizer;
 use super::source::{Named, Source};
@@ -15,6 +16,7 @@ use super::unigram::{SpaceRules, Unigram};
 use super::vocabulary::{TokenKind, Vocabulary};
 use super::wordpiece::WordPiece;
 use crate::error::TextError;
+use crate::file::ModelFile;
 use crate::types::TokenId;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -52,6 +54,18 @@ impl Tokenizer {
     /// Every kind that [`Tokenizer::from_source`] knows.
     const KINDS: [&str; 5] = ["gpt2", "gemma4", "llama", "t5", "bert"];
 
+    /// The tokenizer of an opened model: from its metadata, or from a tokenizer.json beside it.
+    ///
+    /// # Errors
+    /// Where it has none, or one that kinglet doesn't know or can't read.
+    pub fn from_model(file: &ModelFile) -> Result<Tokenizer, TextError> {
+        if let Some(source) = file.gguf().map(gguf::read).transpose()?.flatten() {
+            return Tokenizer::from_source(source);
+        }
+        let folder = file.folder().map(Folder::read).transpose()?.flatten().ok_or(TextError::NoTokenizer)?;
+        Ok(Tokenizer::from_folder(folder))
+    }
+
     /// The tokenizer that a file describes.
     ///
     /// # Errors
@@ -75,13 +89,18 @@ impl Tokenizer {
         let ends = [named.eos, named.eot, named.eom].into_iter().flatten();
         let eog = eog::collect(&mut vocabulary, ends);
         let (strips_left, strips_right) = strips(&vocabulary, &source.architecture, &source.name, source.pre.as_deref());
-        let remark = (kind == "gpt2" && source.pre.is_none())
-            .then(|| "the file names no pre-tokenizer (tokenizer.ggml.pre); `default` may not be what the model was trained with".to_owned());
+        let remark = (kind == "gpt2" && source.pre.is_none()).then(|| {
+            "the file names no pre-tokenizer (tokenizer.ggml.pre); `default` may not be what the model was trained with".to_owned()
+        });
         let algorithm = match (kind.as_str(), pre) {
             (_, Some(pre)) => Algorithm::Bpe(Bpe::new(merges, pre)),
             ("llama", _) => Algorithm::Spm(Spm::new(&scores, source.space_prefix.unwrap_or(true), named.unknown)),
             ("t5", _) => {
-                let unknown = named.unknown.ok_or_else(|| TextError::Missing { key: "tokenizer.ggml.unknown_token_id".to_owned() })?;
+                let unknown = named.unknown.ok_or_else(|| TextError::Malformed {
+                    key: "tokenizer.ggml.unknown_token_id",
+                    expected: "the id of a token".to_owned(),
+                    found: "none".to_owned(),
+                })?;
                 let spaces = SpaceRules { prefix: source.space_prefix.unwrap_or(false), merge: source.merge_spaces.unwrap_or(false) };
                 Algorithm::Unigram(Unigram::new(&vocabulary, scores, unknown, charsmap(&source.charsmap)?, spaces))
             }
@@ -255,7 +274,7 @@ impl Tokenizer {
 
 fn charsmap(blob: &[u8]) -> Result<CharsMap, TextError> {
     let malformed = || TextError::Malformed {
-        key: "tokenizer.ggml.precompiled_charsmap".to_owned(),
+        key: "tokenizer.ggml.precompiled_charsmap",
         expected: "a size and as many bytes".to_owned(),
         found: format!("{} bytes", blob.len()),
     };

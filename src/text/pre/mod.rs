@@ -8,8 +8,8 @@
 mod rules;
 
 use crate::error::TextError;
-use regex_automata::meta::Regex;
 use regex_automata::Input;
+use regex_automata::meta::Regex;
 use rules::{KNOWN, Rule, Rules, Spaces};
 
 /// The rules of one name, compiled.

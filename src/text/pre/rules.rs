@@ -73,10 +73,7 @@ macro_rules! cased_words {
 }
 
 const O200K: Rule = Rule::Words(
-    cased_words!(
-        r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?",
-        r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+"
-    ),
+    cased_words!(r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?", r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+"),
     Spaces::Run,
 );
 
@@ -119,11 +116,7 @@ const BLOOM: Rule = Rule::Isolate(r" ?[^(\s|.,!?…。，、।۔،)]+");
 
 /// Every name that is known.
 pub(crate) const KNOWN: &[Rules] = &[
-    Rules {
-        names: &["default"],
-        rules: &[Rule::Isolate(r"[\p{P}$+<=>^~|]+"), GPT2, DIGITS, THREE_DIGITS],
-        ..PLAIN
-    },
+    Rules { names: &["default"], rules: &[Rule::Isolate(r"[\p{P}$+<=>^~|]+"), GPT2, DIGITS, THREE_DIGITS], ..PLAIN },
     Rules {
         names: &["llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano"],
         rules: &[LLAMA3],
@@ -131,24 +124,31 @@ pub(crate) const KNOWN: &[Rules] = &[
         add_bos: true,
         ..PLAIN
     },
+    Rules { names: &["dbrx", "smaug-bpe", "chatglm-bpe"], rules: &[LLAMA3], ..PLAIN },
+    Rules { names: &["glm4", "glm5"], rules: &[LLAMA3], ignore_merges: true, ..PLAIN },
+    Rules { names: &["jais-2"], rules: &[Rule::Words(LLAMA3_WORDS, Spaces::Halving)], ..PLAIN },
     Rules {
-        names: &["dbrx", "smaug-bpe", "chatglm-bpe"],
-        rules: &[LLAMA3],
-        ..PLAIN
-    },
-    Rules {
-        names: &["glm4", "glm5"],
-        rules: &[LLAMA3],
-        ignore_merges: true,
-        ..PLAIN
-    },
-    Rules {
-        names: &["jais-2"],
-        rules: &[Rule::Words(LLAMA3_WORDS, Spaces::Halving)],
-        ..PLAIN
-    },
-    Rules {
-        names: &["gpt-2", "phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "jina-v1-en", "jina-v2-code", "roberta-bpe", "a.x-4.0", "mellum", "modern-bert", "exaone4", "mpt", "olmo", "jais", "trillion", "granite-docling"],
+        names: &[
+            "gpt-2",
+            "phi-2",
+            "jina-es",
+            "jina-de",
+            "gigachat",
+            "jina-v2-es",
+            "jina-v2-de",
+            "jina-v1-en",
+            "jina-v2-code",
+            "roberta-bpe",
+            "a.x-4.0",
+            "mellum",
+            "modern-bert",
+            "exaone4",
+            "mpt",
+            "olmo",
+            "jais",
+            "trillion",
+            "granite-docling",
+        ],
         rules: &[GPT2],
         ..PLAIN
     },
@@ -164,7 +164,13 @@ pub(crate) const KNOWN: &[Rules] = &[
     },
     Rules {
         names: &["qwen35"],
-        rules: &[Rule::Words(concat!(r"'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+", r"|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+"), Spaces::Run)],
+        rules: &[Rule::Words(
+            concat!(
+                r"'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+",
+                r"|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+"
+            ),
+            Spaces::Run,
+        )],
         ..PLAIN
     },
     Rules {
@@ -172,11 +178,7 @@ pub(crate) const KNOWN: &[Rules] = &[
         rules: &[Rule::Words(r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+", Spaces::Run)],
         ..PLAIN
     },
-    Rules {
-        names: &["laguna"],
-        rules: &[LINES, QWEN2],
-        ..PLAIN
-    },
+    Rules { names: &["laguna"], rules: &[LINES, QWEN2], ..PLAIN },
     Rules {
         names: &["minicpm5"],
         rules: &[UP_TO_THREE_DIGITS, Rule::Words(contractions_and_words!(r"\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"), Spaces::Run)],
@@ -190,30 +192,26 @@ pub(crate) const KNOWN: &[Rules] = &[
     },
     Rules {
         names: &["bailingmoe", "bailingmoe2", "llada-moe"],
-        rules: &[Rule::Words(concat!(r"'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])", r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]"), Spaces::Run)],
+        rules: &[Rule::Words(
+            concat!(r"'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])", r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]"),
+            Spaces::Run,
+        )],
         ..PLAIN
     },
     Rules {
         names: &["exaone-moe"],
-        rules: &[Rule::Words(concat!(r"'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]", r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]"), Spaces::Run)],
+        rules: &[Rule::Words(
+            concat!(
+                r"'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]",
+                r"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]"
+            ),
+            Spaces::Run,
+        )],
         ..PLAIN
     },
-    Rules {
-        names: &["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"],
-        rules: &[O200K],
-        ..PLAIN
-    },
-    Rules {
-        names: &["granite-embed-multi-97m"],
-        rules: &[O200K],
-        ignore_merges: true,
-        ..PLAIN
-    },
-    Rules {
-        names: &["tiny_aya", "cohere2moe"],
-        rules: &[Rule::Thousands, O200K],
-        ..PLAIN
-    },
+    Rules { names: &["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"], rules: &[O200K], ..PLAIN },
+    Rules { names: &["granite-embed-multi-97m"], rules: &[O200K], ignore_merges: true, ..PLAIN },
+    Rules { names: &["tiny_aya", "cohere2moe"], rules: &[Rule::Thousands, O200K], ..PLAIN },
     Rules {
         names: &["tekken"],
         rules: &[Rule::Words(cased_words!("", r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+"), Spaces::Run)],
@@ -223,23 +221,54 @@ pub(crate) const KNOWN: &[Rules] = &[
     },
     Rules {
         names: &["youtu"],
-        rules: &[Rule::Isolate(r"[\u{ac00}-\u{d7a3}\u{3131}-\u{318e}]+|[！…“”‘’—：；，\u{3001}-\u{303f}\u{fe30}-\u{fe4f}]+|[\u{3105}-\u{312f}]+|[\u{4e00}-\u{9fa5}\u{3040}-\u{30ff}]+"), Rule::Words(cased_words!(r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?", r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+"), Spaces::Run)],
+        rules: &[
+            Rule::Isolate(
+                r"[\u{ac00}-\u{d7a3}\u{3131}-\u{318e}]+|[！…“”‘’—：；，\u{3001}-\u{303f}\u{fe30}-\u{fe4f}]+|[\u{3105}-\u{312f}]+|[\u{4e00}-\u{9fa5}\u{3040}-\u{30ff}]+",
+            ),
+            Rule::Words(
+                cased_words!(r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?", r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+"),
+                Spaces::Run,
+            ),
+        ],
         ignore_merges: true,
         ..PLAIN
     },
     Rules {
         names: &["kimi-k2"],
-        rules: &[Rule::Words(concat!(r"\p{Han}+", r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+", r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?", r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*", r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?", r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"), Spaces::Run)],
+        rules: &[Rule::Words(
+            concat!(
+                r"\p{Han}+",
+                r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+",
+                r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?",
+                r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*",
+                r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?",
+                r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+            ),
+            Spaces::Run,
+        )],
         ..PLAIN
     },
     Rules {
         names: &["deepseek-llm"],
-        rules: &[Rule::Isolate(r"[\r\n]"), Rule::Isolate(DEEPSEEK_LETTERS), Rule::Isolate(r"\s?[!-/:-~\u{ff01}-\u{ff0f}\u{ff1a}-\u{ff5e}\u{2018}-\u{201f}\u{3000}-\u{3002}]+"), Rule::Isolate(r"\s+$"), Rule::Isolate(r"[\u{4e00}-\u{9fa5}\u{800}-\u{4e00}\u{ac00}-\u{d7ff}]+"), DIGITS],
+        rules: &[
+            Rule::Isolate(r"[\r\n]"),
+            Rule::Isolate(DEEPSEEK_LETTERS),
+            Rule::Isolate(r"\s?[!-/:-~\u{ff01}-\u{ff0f}\u{ff1a}-\u{ff5e}\u{2018}-\u{201f}\u{3000}-\u{3002}]+"),
+            Rule::Isolate(r"\s+$"),
+            Rule::Isolate(r"[\u{4e00}-\u{9fa5}\u{800}-\u{4e00}\u{ac00}-\u{d7ff}]+"),
+            DIGITS,
+        ],
         ..PLAIN
     },
     Rules {
         names: &["deepseek-coder"],
-        rules: &[Rule::Isolate(r"[\r\n]"), Rule::Isolate(r"\s?\p{L}+"), Rule::Isolate(r"\s?\p{P}+"), Rule::Isolate(r"[\u{4e00}-\u{9fa5}\u{800}-\u{4e00}\u{ac00}-\u{d7ff}]+"), DIGIT],
+        rules: &[
+            Rule::Isolate(r"[\r\n]"),
+            Rule::Isolate(r"\s?\p{L}+"),
+            Rule::Isolate(r"\s?\p{P}+"),
+            Rule::Isolate(r"[\u{4e00}-\u{9fa5}\u{800}-\u{4e00}\u{ac00}-\u{d7ff}]+"),
+            DIGIT,
+        ],
         ..PLAIN
     },
     Rules {
@@ -249,51 +278,49 @@ pub(crate) const KNOWN: &[Rules] = &[
     },
     Rules {
         names: &["spark2_5"],
-        rules: &[UP_TO_THREE_DIGITS, KANJI_AND_KANA, Rule::Words(concat!(r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"##, r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+|[\r\n]"), Spaces::Run), DIGIT],
+        rules: &[
+            UP_TO_THREE_DIGITS,
+            KANJI_AND_KANA,
+            Rule::Words(
+                concat!(
+                    r##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"##,
+                    r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+|[\r\n]"
+                ),
+                Spaces::Run,
+            ),
+            DIGIT,
+        ],
         ..PLAIN
     },
     Rules {
         names: &["afmoe"],
-        rules: &[Rule::Thousands, Rule::Isolate(concat!(r"[\u{4e00}-\u{9fff}\u{3400}-\u{4dbf}\u{8c48}-\u{faff}\u{3040}-\u{309f}\u{30a0}-\u{30ff}\u{ff65}-\u{ff9f}\u{2f00}-\u{2fdf}", r"\u{e40}-\u{e7f}\u{e80}-\u{eff}\u{1780}-\u{17ff}\u{1000}-\u{109f}\u{aa60}-\u{aa7f}\u{a9e0}-\u{a9ff}\u{ac00}-\u{d7af}\u{1100}-\u{11ff}]+")), DEEPSEEK3],
+        rules: &[
+            Rule::Thousands,
+            Rule::Isolate(concat!(
+                r"[\u{4e00}-\u{9fff}\u{3400}-\u{4dbf}\u{8c48}-\u{faff}\u{3040}-\u{309f}\u{30a0}-\u{30ff}\u{ff65}-\u{ff9f}\u{2f00}-\u{2fdf}",
+                r"\u{e40}-\u{e7f}\u{e80}-\u{eff}\u{1780}-\u{17ff}\u{1000}-\u{109f}\u{aa60}-\u{aa7f}\u{a9e0}-\u{a9ff}\u{ac00}-\u{d7af}\u{1100}-\u{11ff}]+"
+            )),
+            DEEPSEEK3,
+        ],
         ..PLAIN
     },
-    Rules {
-        names: &["falcon"],
-        rules: &[Rule::Isolate(r"[\p{P}$+<=>^~|`]+"), GPT2, THREE_DIGITS],
-        ..PLAIN
-    },
-    Rules {
-        names: &["bloom", "gpt3-finnish", "poro-chat"],
-        rules: &[BLOOM],
-        ..PLAIN
-    },
-    Rules {
-        names: &["viking"],
-        rules: &[BLOOM, DIGIT],
-        ..PLAIN
-    },
+    Rules { names: &["falcon"], rules: &[Rule::Isolate(r"[\p{P}$+<=>^~|`]+"), GPT2, THREE_DIGITS], ..PLAIN },
+    Rules { names: &["bloom", "gpt3-finnish", "poro-chat"], rules: &[BLOOM], ..PLAIN },
+    Rules { names: &["viking"], rules: &[BLOOM, DIGIT], ..PLAIN },
     Rules {
         names: &["chameleon"],
-        rules: &[Rule::Isolate(r"<sentinel:[0-9]+>"), Rule::Isolate(r"IMGIMG[A-I]{1,4}Z"), Rule::Isolate(r"[\t\n]|    |  "), DIGIT, Rule::Isolate(r"[\p{P}!-/:-@\[-`{-~]"), GPT2],
+        rules: &[
+            Rule::Isolate(r"<sentinel:[0-9]+>"),
+            Rule::Isolate(r"IMGIMG[A-I]{1,4}Z"),
+            Rule::Isolate(r"[\t\n]|    |  "),
+            DIGIT,
+            Rule::Isolate(r"[\p{P}!-/:-@\[-`{-~]"),
+            GPT2,
+        ],
         add_bos: true,
         ..PLAIN
     },
-    Rules {
-        names: &["superbpe"],
-        rules: &[DIGITS, Rule::BeforeThousands],
-        ..PLAIN
-    },
-    Rules {
-        names: &["gemma4", "granite-embed-multi-311m"],
-        rules: &[LINES],
-        spaced: true,
-        add_bos: true,
-        ..PLAIN
-    },
-    Rules {
-        names: &["sarvam-moe"],
-        rules: &[LINES],
-        spaced: true,
-        ..PLAIN
-    },
+    Rules { names: &["superbpe"], rules: &[DIGITS, Rule::BeforeThousands], ..PLAIN },
+    Rules { names: &["gemma4", "granite-embed-multi-311m"], rules: &[LINES], spaced: true, add_bos: true, ..PLAIN },
+    Rules { names: &["sarvam-moe"], rules: &[LINES], spaced: true, ..PLAIN },
 ];
