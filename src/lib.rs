@@ -9,4 +9,5 @@ pub mod kv;
 pub mod math;
 pub mod parallel;
 pub mod position;
+pub mod text;
 pub mod types;
