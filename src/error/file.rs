@@ -52,13 +52,14 @@ pub enum FileError {
         found: String,
     },
     /// A GGUF file for big-endian machines.
-    #[error("{}: expected a little-endian GGUF file, found a big-endian one (made for s390x or POWER); convert the model again without --bigendian", file.display())]
+    #[error("{}: expected a little-endian GGUF file, found a big-endian one (for s390x or POWER); \
+        convert the model again without --bigendian", file.display())]
     BigEndian {
         /// The file.
         file: PathBuf,
     },
     /// A GGUF version that nobody writes any more, or not yet.
-    #[error("{}: GGUF version: expected 2 or 3, found {found}{}", file.display(), if *found < 2 { "; convert the model again" } else { "" })]
+    #[error("{}: version: expected GGUF 2 or 3, found {found}{}", file.display(), if *found < 2 { "; convert the model again" } else { "" })]
     Version {
         /// The file.
         file: PathBuf,
@@ -92,7 +93,7 @@ pub enum FileError {
         found: String,
     },
     /// The same name twice.
-    #[error("{}: expected each {what} once, found {name} twice", file.display())]
+    #[error("{}: expected each {what} once, found `{name}` twice", file.display())]
     Duplicate {
         /// The file.
         file: PathBuf,
@@ -102,7 +103,8 @@ pub enum FileError {
         name: String,
     },
     /// Two tensors share bytes, or leave some between them that no tensor owns (which safetensors forbids).
-    #[error("{}: tensor {tensor}: expected its bytes to follow on byte {expected}, where {before} ends, found them at {found}", file.display())]
+    #[error("{}: tensor `{tensor}`: expected its bytes to follow on byte {expected}, where `{before}` ends, \
+        found them at {found}", file.display())]
     Overlap {
         /// The file.
         file: PathBuf,
@@ -116,7 +118,8 @@ pub enum FileError {
         found: u64,
     },
     /// A tensor whose bytes end behind the file.
-    #[error("{}: tensor {tensor}: expected its end within the file's {expected} bytes, found it at byte {found}; the file is cut short or damaged", file.display())]
+    #[error("{}: tensor `{tensor}`: expected its end within the file's {expected} bytes, found it at byte {found}; \
+        the file is cut short or damaged", file.display())]
     OutsideFile {
         /// The file.
         file: PathBuf,
@@ -128,7 +131,7 @@ pub enum FileError {
         found: u64,
     },
     /// A tensor in a type that kinglet can't compute with.
-    #[error("{}: tensor {tensor}: expected a type that kinglet knows, found {found}", file.display())]
+    #[error("{}: tensor `{tensor}`: expected a type that kinglet knows, found {found}", file.display())]
     TensorType {
         /// The file.
         file: PathBuf,
@@ -138,7 +141,7 @@ pub enum FileError {
         found: String,
     },
     /// A key that is not there.
-    #[error("{}: expected the key {key}, found none", file.display())]
+    #[error("{}: expected the key `{key}`, found none", file.display())]
     MissingKey {
         /// The file.
         file: PathBuf,
@@ -146,7 +149,7 @@ pub enum FileError {
         key: String,
     },
     /// A key whose value has another type, or doesn't fit.
-    #[error("{}: key {key}: expected {expected}, found {found}", file.display())]
+    #[error("{}: key `{key}`: expected {expected}, found {found}", file.display())]
     KeyType {
         /// The file.
         file: PathBuf,
@@ -158,7 +161,7 @@ pub enum FileError {
         found: String,
     },
     /// A tensor that is not there.
-    #[error("{}: expected the tensor {tensor}, found none of that name", file.display())]
+    #[error("{}: expected the tensor `{tensor}`, found none of that name", file.display())]
     MissingTensor {
         /// The file.
         file: PathBuf,
@@ -174,7 +177,8 @@ pub enum FileError {
         part: PathBuf,
     },
     /// The file lost bytes while it was in use.
-    #[error("{}: expected the {expected} bytes it had when it was opened, found {found}; another program changes it (--load read keeps a copy)", file.display())]
+    #[error("{}: expected the {expected} bytes it had when it was opened, found {found}; \
+        another program changes it (--load read keeps a copy)", file.display())]
     Shrunk {
         /// The file.
         file: PathBuf,
@@ -238,12 +242,19 @@ impl<T> Optional<T> for Result<T, FileError> {
     }
 }
 
-/// A name out of a file, fit for a person's terminal: at most 100 characters, control characters escaped, in backquotes.
+/// A name out of a file, fit for a person's terminal and of bounded length.
+pub(crate) fn shortened(name: &str) -> String {
+    Excerpt(name, LONGEST_NAME).to_string()
+}
+
+/// The same in backquotes.
 pub(crate) struct Shown<'a>(pub &'a str);
+
+const LONGEST_NAME: usize = 100;
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", Excerpt(self.0, 100))
+        write!(f, "`{}`", Excerpt(self.0, LONGEST_NAME))
     }
 }
 

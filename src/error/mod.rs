@@ -18,6 +18,9 @@ pub enum Error {
     /// A model's files.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The model's family or its hyper-parameters.
+    #[error(transparent)]
+    Model(#[from] kinglet_models::ModelError),
     /// Tokenizers and chat templates.
     #[error(transparent)]
     Text(#[from] TextError),

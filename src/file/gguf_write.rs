@@ -3,7 +3,7 @@
 //! one, and what stood there before survives a crash or a full disk at any moment.
 
 use super::gguf::{Gguf, Kind};
-use crate::error::{FileError, file::Shown};
+use crate::error::{FileError, file::Shown, file::shortened};
 use kinglet_quant::Type;
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
@@ -70,7 +70,10 @@ impl NewValue {
             NewValue::Array(of, elements) => {
                 out.extend(of.id().to_le_bytes());
                 out.extend((elements.len() as u64).to_le_bytes());
-                elements.iter().filter(|element| element.kind() == *of).for_each(|element| element.write(out));
+                for element in elements {
+                    assert_eq!(element.kind(), *of, "an array's elements are of one kind");
+                    element.write(out);
+                }
             }
         }
     }
@@ -118,6 +121,9 @@ impl<'a> GgufPlan<'a> {
     }
 
     /// Adds a key, or gives it another value where it stands.
+    ///
+    /// # Panics
+    /// Where an element of an array is of another kind than the array says.
     pub fn set(&mut self, key: &str, value: &NewValue) {
         let mut raw = value.kind().id().to_le_bytes().to_vec();
         value.write(&mut raw);
@@ -140,8 +146,14 @@ impl<'a> GgufPlan<'a> {
     /// Writes the head, to a temporary file beside `path`; the tensors' bytes follow in the order in which they were planned.
     ///
     /// # Errors
-    /// Where the file can't be written; where a tensor has rows of part blocks, a dimension of zero, or more than four.
+    /// Where the file can't be written; where a tensor has rows of part blocks, a dimension of zero, or more than four; where two have the
+    /// same name.
     pub fn create(self, path: &Path) -> Result<GgufWriter, FileError> {
+        let mut names: Vec<&str> = self.tensors.iter().map(|tensor| &*tensor.name).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(FileError::Duplicate { file: path.to_owned(), what: "tensor", name: shortened(pair[0]) });
+        }
         let mut head = Vec::from(*b"GGUF");
         head.extend(3u32.to_le_bytes());
         head.extend((self.tensors.len() as u64).to_le_bytes());
@@ -161,7 +173,8 @@ impl<'a> GgufPlan<'a> {
             tensor.shape.iter().rev().for_each(|&dim| head.extend((dim as u64).to_le_bytes()));
             head.extend(tensor.ty.id().to_le_bytes());
             head.extend((offset as u64).to_le_bytes());
-            (offset, _) = (next, lengths.push((tensor.name.clone(), len)));
+            lengths.push((tensor.name.clone(), len));
+            offset = next;
         }
         head.resize(head.len().next_multiple_of(ALIGNMENT), 0);
         let mut part = Part::create(path)?;

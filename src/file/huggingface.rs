@@ -38,7 +38,8 @@ pub(super) fn open(folder: &Path, single: Option<Map>, how: LoadMode) -> Result<
     let files = match (single, shards(folder)?) {
         (Some(map), shards) if !shards.iter().flatten().any(|shard| map.path().file_name() == Some(shard.as_ref())) => vec![Arc::new(map)],
         (_, Some(shards)) => open_shards(folder, &shards, how)?,
-        (_, None) => vec![Arc::new(Map::open(&folder.join(SINGLE), how)?)],
+        (_, None) if folder.join(SINGLE).exists() => vec![Arc::new(Map::open(&folder.join(SINGLE), how)?)],
+        (_, None) => return Err(not_a_model(folder, "model.safetensors or model.safetensors.index.json beside config.json")),
     };
     let mut entries = Vec::new();
     for (part, map) in files.iter().enumerate() {
@@ -125,7 +126,7 @@ impl Config {
     fn read(folder: &Path) -> Result<Config, FileError> {
         let path = folder.join(CONFIG);
         if !path.exists() {
-            return Err(FileError::NotAModelFolder { folder: folder.to_owned(), expected: "a config.json in it", found: instead(folder) });
+            return Err(not_a_model(folder, "a config.json in it"));
         }
         let text = read_text(&path, LARGEST_CONFIG)?;
         let root: Json = serde_json::from_slice(&text).map_err(|source| FileError::Json {
@@ -203,12 +204,11 @@ fn show(json: &Json) -> String {
     }
 }
 
-/// What a folder has that is no configuration: the name of a GGUF file is the likely answer to what was meant.
-fn instead(folder: &Path) -> String {
-    let is_gguf = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "gguf");
+/// Says what a folder has instead: a GGUF file in it is the likely answer to what was meant.
+fn not_a_model(folder: &Path, expected: &'static str) -> FileError {
+    let is_weights =
+        |path: &PathBuf| path.extension().is_some_and(|extension| ["gguf", "safetensors", "bin"].iter().any(|e| extension == *e));
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    match files.filter(is_gguf).min() {
-        Some(path) => format!("{}, which can be opened by its own name", Shown(&path.file_name().unwrap_or_default().to_string_lossy())),
-        None => "none".to_owned(),
-    }
+    let found = files.filter(is_weights).min().and_then(|path| Some(Shown(&path.file_name()?.to_string_lossy()).to_string()));
+    FileError::NotAModelFolder { folder: folder.to_owned(), expected, found: found.unwrap_or_else(|| "none".to_owned()) }
 }

@@ -18,7 +18,7 @@ pub use gguf::{Gguf, Kind, Numbers, Strings};
 pub use gguf_write::{GgufPlan, GgufWriter, NewValue};
 pub use map::LoadMode;
 
-use crate::error::{FileError, file::Shown};
+use crate::error::{FileError, file::shortened};
 use huggingface::Config;
 use kinglet_models::{Layout, Metadata, Value};
 use kinglet_quant::Type;
@@ -126,7 +126,7 @@ impl ModelFile {
     /// has lost bytes since it was opened.
     pub fn find(&self, name: &str) -> Result<(usize, Tensor<'_>), FileError> {
         let Some(index) = self.table.find(name) else {
-            return Err(FileError::MissingTensor { file: self.path.clone(), tensor: Shown(name).to_string() });
+            return Err(FileError::MissingTensor { file: self.path.clone(), tensor: shortened(name) });
         };
         let entry = &self.table.entries()[index];
         let map = &self.files[usize::from(entry.part)];
@@ -134,7 +134,7 @@ impl ModelFile {
         match entry.stored {
             Stored::Weights(_) => Ok((index, self.tensor_at(index))),
             Stored::Other(dtype) => {
-                let (file, tensor) = (map.path().to_owned(), Shown(name).to_string());
+                let (file, tensor) = (map.path().to_owned(), shortened(name));
                 Err(FileError::TensorType { file, tensor, found: DTYPES[usize::from(dtype)].name.to_owned() })
             }
         }

@@ -5,7 +5,7 @@
 use super::cursor::Cursor;
 use super::map::Map;
 use super::table::{Entry, Stored};
-use crate::error::{FileError, file::Shown};
+use crate::error::{FileError, file::Shown, file::shortened};
 use kinglet_quant::Type;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -171,7 +171,7 @@ impl Header<'_> {
         }
         let unreadable = |found: &str| FileError::TensorType {
             file: self.file.to_owned(),
-            tensor: Shown(name).to_string(),
+            tensor: shortened(name),
             found: format!("{} (F32, F16 and BF16 are known)", Shown(found)),
         };
         let dtype = DTYPES.iter().position(|dtype| dtype.name == stated.dtype).ok_or_else(|| unreadable(&stated.dtype))?;

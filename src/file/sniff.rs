@@ -41,8 +41,8 @@ pub(super) fn format(map: &Map) -> Result<Format, FileError> {
     if bytes.starts_with(b"GGUF") {
         return Ok(Format::Gguf);
     }
-    // Eight bytes of header length, then JSON. A length that lies is said by the reader, which knows more about it.
-    if bytes.get(8) == Some(&b'{') && bytes[7] == 0 {
+    // Eight bytes of header length, then JSON. What is wrong with a length that lies, the reader says; but eight letters are no length.
+    if bytes.get(8) == Some(&b'{') && !bytes[..8].iter().all(|c| c.is_ascii_graphic() || c.is_ascii_whitespace()) {
         return Ok(Format::Safetensors);
     }
     let file = map.path().to_owned();
@@ -52,6 +52,7 @@ pub(super) fn format(map: &Map) -> Result<Format, FileError> {
     let known = KNOWN.iter().find(|(first, _)| bytes.starts_with(first));
     let found = match known {
         Some((_, what)) => (*what).to_owned(),
+        None if map.path().extension().is_some_and(|extension| extension == "safetensors") => return Ok(Format::Safetensors),
         None => format!("a file that starts with the bytes {:02x?}", &bytes[..bytes.len().min(8)]),
     };
     Err(FileError::NotAModel { file, found })

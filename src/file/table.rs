@@ -3,7 +3,7 @@
 
 use super::map::Map;
 use super::safetensors::DTYPES;
-use crate::error::{FileError, file::Shown};
+use crate::error::{FileError, file::shortened};
 use kinglet_quant::Type;
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ impl Table {
             let (a, b) = (&entries[pair[0] as usize], &entries[pair[1] as usize]);
             if a.name == b.name {
                 let file = files[usize::from(a.part.max(b.part))].path().to_owned();
-                return Err(FileError::Duplicate { file, what: "tensor", name: Shown(&a.name).to_string() });
+                return Err(FileError::Duplicate { file, what: "tensor", name: shortened(&a.name) });
             }
         }
         Ok(Table { entries, by_name: order })
@@ -104,12 +104,12 @@ fn check_places(entries: &[Entry], order: &[u32], files: &[Arc<Map>], gaps: Gaps
         let end = entry.len().and_then(|len| entry.at.checked_add(len));
         let Some(end) = end.filter(|&end| end <= size) else {
             let found = end.map_or(u64::MAX, |end| end as u64);
-            return Err(FileError::OutsideFile { file, tensor: Shown(&entry.name).to_string(), expected: size as u64, found });
+            return Err(FileError::OutsideFile { file, tensor: shortened(&entry.name), expected: size as u64, found });
         };
         if let Some((previous, expected)) = before.filter(|(previous, _)| previous.part == entry.part) {
             let broken = if gaps == Gaps::Refused { entry.at != expected } else { entry.at < expected };
             if broken {
-                let (tensor, before) = (Shown(&entry.name).to_string(), Shown(&previous.name).to_string());
+                let (tensor, before) = (shortened(&entry.name), shortened(&previous.name));
                 let (expected, found) = (expected as u64, entry.at as u64);
                 return Err(FileError::Overlap { file, tensor, before, expected, found });
             }

@@ -3,7 +3,7 @@
 
 use super::Gguf;
 use super::kind::Kind;
-use crate::error::{FileError, Optional, file::Shown};
+use crate::error::{FileError, Optional, file::Shown, file::shortened};
 use crate::file::cursor::Cursor;
 use crate::file::map::Map;
 use crate::file::table::{Entry, Stored};
@@ -90,7 +90,7 @@ fn sort_keys(gguf: &mut Gguf) -> Result<(), FileError> {
     let mut by_key = std::mem::take(&mut gguf.by_key);
     by_key.sort_unstable_by(|&a, &b| gguf.name(a).cmp(gguf.name(b)));
     if let Some(pair) = by_key.windows(2).find(|pair| gguf.name(pair[0]) == gguf.name(pair[1])) {
-        let name = Shown(&String::from_utf8_lossy(gguf.name(pair[0]))).to_string();
+        let name = shortened(&String::from_utf8_lossy(gguf.name(pair[0])));
         return Err(FileError::Duplicate { file: gguf.map.path().to_owned(), what: "key", name });
     }
     gguf.by_key = by_key;
@@ -124,7 +124,7 @@ fn read_tensor(cursor: &mut Cursor<'_>, i: usize, alignment: usize, part: u16) -
     let id = cursor.u32(format_args!("type of tensor {shown}"))?;
     let ty = Type::ALL.iter().copied().find(|ty| ty.id() == id).ok_or_else(|| FileError::TensorType {
         file: file.to_owned(),
-        tensor: shown.to_string(),
+        tensor: shortened(name),
         found: format!("ggml's type number {id}"),
     })?;
     let row = shape[shape.len() - 1];

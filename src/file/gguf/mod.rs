@@ -14,7 +14,7 @@ pub(super) use split::open;
 use super::MetadataEntry;
 use super::cursor::Cursor;
 use super::map::Map;
-use crate::error::{FileError, file::Shown};
+use crate::error::{FileError, file::Shown, file::shortened};
 use arrays::{Reader, float, integer, numbers, single, truth};
 use kind::ArrayHead;
 use kinglet_models::Value;
@@ -208,12 +208,12 @@ impl Gguf {
     fn wrong(&self, found: &Found<'_>, expected: &'static str) -> FileError {
         let kind = describe(found.kind, &found.value, found.key);
         let found_text = format!("{kind}: {}", show(found.kind, &found.value, found.key));
-        FileError::KeyType { file: self.map.path().to_owned(), key: Shown(found.key).to_string(), expected, found: found_text }
+        FileError::KeyType { file: self.map.path().to_owned(), key: shortened(found.key), expected, found: found_text }
     }
 
     fn find(&self, key: &str) -> Result<Found<'_>, FileError> {
         self.map.check()?;
-        let missing = || FileError::MissingKey { file: self.map.path().to_owned(), key: Shown(key).to_string() };
+        let missing = || FileError::MissingKey { file: self.map.path().to_owned(), key: shortened(key) };
         let place = self.by_key.binary_search_by(|&i| self.name(i).cmp(key.as_bytes())).map_err(|_| missing())?;
         self.found(self.keys[self.by_key[place] as usize])
     }
