@@ -2,7 +2,7 @@
 
 use crate::allocator::peak_of;
 use crate::assert_refused;
-use crate::support::{Scratch, fixture, fixture_bytes, open, text};
+use crate::support::{Raw, Scratch, array, fixture, fixture_bytes, open, text};
 use kinglet::error::{FileError, Optional};
 use kinglet::file::{LoadMode, ModelFile, Tensor};
 use kinglet_models::{Layout, Metadata, Value};
@@ -116,7 +116,8 @@ fn every_way_to_load_gives_the_same_bytes() {
 #[test]
 fn metadata_is_shown_to_people_in_the_files_order_and_on_one_line() {
     let scratch = Scratch::new();
-    let nasty = crate::support::Raw::new().key("a\u{1b}[31m", 8, &text("two\nlines\u{7}\u{202e}")).key("long", 8, &text(&"ä".repeat(1000)));
+    let control = text("two\nlines\u{7}\u{202e}");
+    let nasty = Raw::new().key("a\u{1b}[31m", 8, &control).key("long", 8, &text(&"ä".repeat(1000)));
     let file = scratch.open("nasty.gguf", &nasty.build(0)).expect("nothing is wrong with strange text");
     let entries: Vec<_> = file.metadata().collect();
     assert_eq!(entries[0].value, "two\\nlines\\u{7}\\u{202e}");
@@ -174,10 +175,10 @@ fn configuration_is_reached_by_dotted_keys() {
 /// What the issue asks for: a large vocabulary costs nothing at opening.
 #[test]
 fn a_vocabulary_of_262144_tokens_takes_no_memory_at_opening() {
-    let mut tokens = crate::support::array(8, 262_144);
+    let mut tokens = array(8, 262_144);
     (0..262_144).for_each(|i| tokens.extend(text(&format!("token{i}"))));
     let scratch = Scratch::new();
-    let path = scratch.write("large.gguf", &crate::support::Raw::new().key("tokens", 9, &tokens).build(0));
+    let path = scratch.write("large.gguf", &Raw::new().key("tokens", 9, &tokens).build(0));
     let (file, peak) = peak_of(|| ModelFile::open(&path).expect("a whole file"));
     assert!(peak < 4096, "opening took {peak} bytes");
     let gguf = file.gguf().expect("a GGUF file");
