@@ -5,8 +5,10 @@
 
 pub mod columns;
 pub mod format;
+pub mod isa;
 pub mod matrix;
 
 pub use columns::ColumnsMut;
-pub use format::Type;
+pub use format::{FormatError, Type, Unpacked32, dequantize};
+pub use isa::Level;
 pub use matrix::Matrix;

@@ -1,7 +1,7 @@
 //! A matrix of weights as it lies in the file: a type, a shape, and the mapped bytes. Checked once, here, so that kernels may
 //! trust the sizes.
 
-use crate::format::Type;
+use crate::format::{FormatError, Type, dequantize};
 use std::ops::Range;
 
 /// `[rows, cols]` weights, row-major; a row is `cols / block_len` consecutive blocks.
@@ -49,6 +49,17 @@ impl<'a> Matrix<'a> {
     pub fn row(&self, row: usize) -> &'a [u8] {
         let n = self.row_bytes();
         &self.bytes[row * n..(row + 1) * n]
+    }
+
+    /// The weights of row `row` into `out: [cols]`.
+    ///
+    /// # Errors
+    /// Where `out` is not as long as a row.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn dequantize_row(&self, row: usize, out: &mut [f32]) -> Result<(), FormatError> {
+        dequantize(self.ty, self.row(row), out)
     }
 
     /// The matrix made of some of the rows.

@@ -1,73 +1,125 @@
-//! The block types that a GGUF tensor can have: ids, names, sizes. Each format's layout, `dequantize` (the reference) and
-//! `quantize` are in a file of its own; [`Type`] is the list.
+//! The block types that a GGUF tensor can have: ids, names, sizes, and the conversion to and from f32. Each format is one file with
+//! one [`Format`], and one line in the list below.
 
-/// How a tensor's weights are stored. Ids are ggml's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(non_camel_case_types, missing_docs)]
-pub enum Type {
-    F32,
-    F16,
-    BF16,
-    Q4_0,
-    Q4_1,
-    Q5_0,
-    Q5_1,
-    Q8_0,
-    Q2_K,
-    Q3_K,
-    Q4_K,
-    Q5_K,
-    Q6_K,
-    IQ4_NL,
-    IQ4_XS,
-    MXFP4,
+mod error;
+mod float;
+mod iq4_nl;
+mod iq4_xs;
+mod k_scales;
+mod layout;
+mod mxfp4;
+mod q2_k;
+mod q3_k;
+mod q4_0;
+mod q4_1;
+mod q4_k;
+mod q5_0;
+mod q5_1;
+mod q5_k;
+mod q6_k;
+mod q8_0;
+mod unpacked;
+
+pub use error::FormatError;
+pub use unpacked::{Unpacked32, unpack};
+
+/// What a format's file exports.
+struct Format {
+    /// ggml's number.
+    id: u32,
+    /// ggml's name.
+    name: &'static str,
+    /// Weights in a block.
+    block_len: usize,
+    /// Bytes in a block.
+    block_bytes: usize,
+    decode: Decode,
 }
 
-struct Row(Type, u32, &'static str, usize, usize);
+/// How to get f32 weights out of a format's bytes.
+#[derive(Clone, Copy)]
+enum Decode {
+    /// Number by number: `bytes` into as many `out`.
+    Floats(fn(bytes: &[u8], out: &mut [f32])),
+    /// Block by block: sub-block `sub` of 32 weights of one block.
+    Blocks(fn(block: &[u8], sub: usize) -> Unpacked32),
+}
 
-/// Type, ggml id, name, weights in a block, bytes in a block.
-const TABLE: [Row; 16] = [
-    Row(Type::F32, 0, "F32", 1, 4),
-    Row(Type::F16, 1, "F16", 1, 2),
-    Row(Type::Q4_0, 2, "Q4_0", 32, 18),
-    Row(Type::Q4_1, 3, "Q4_1", 32, 20),
-    Row(Type::Q5_0, 6, "Q5_0", 32, 22),
-    Row(Type::Q5_1, 7, "Q5_1", 32, 24),
-    Row(Type::Q8_0, 8, "Q8_0", 32, 34),
-    Row(Type::Q2_K, 10, "Q2_K", 256, 84),
-    Row(Type::Q3_K, 11, "Q3_K", 256, 110),
-    Row(Type::Q4_K, 12, "Q4_K", 256, 144),
-    Row(Type::Q5_K, 13, "Q5_K", 256, 176),
-    Row(Type::Q6_K, 14, "Q6_K", 256, 210),
-    Row(Type::IQ4_NL, 20, "IQ4_NL", 32, 18),
-    Row(Type::IQ4_XS, 23, "IQ4_XS", 256, 136),
-    Row(Type::BF16, 30, "BF16", 1, 2),
-    Row(Type::MXFP4, 39, "MXFP4", 32, 17),
-];
+/// Makes [`Type`] and the table behind it of one list, so that they can't disagree.
+macro_rules! formats {
+    ($($(#[$doc:meta])* $ty:ident = $format:path,)*) => {
+        /// How a tensor's weights are stored. Names and ids are ggml's.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(non_camel_case_types)]
+        pub enum Type { $($(#[$doc])* $ty,)* }
+
+        impl Type {
+            /// Every type that kinglet reads.
+            pub const ALL: &[Type] = &[$(Type::$ty,)*];
+        }
+
+        static FORMATS: &[Format] = &[$($format,)*];
+    };
+}
+
+formats! {
+    /// 32-bit floats.
+    F32 = float::F32,
+    /// IEEE 16-bit floats.
+    F16 = float::F16,
+    /// The upper half of 32-bit floats.
+    BF16 = float::BF16,
+    /// 4 bits, one scale for 32.
+    Q4_0 = q4_0::FORMAT,
+    /// 4 bits, a scale and a minimum for 32.
+    Q4_1 = q4_1::FORMAT,
+    /// 5 bits, one scale for 32.
+    Q5_0 = q5_0::FORMAT,
+    /// 5 bits, a scale and a minimum for 32.
+    Q5_1 = q5_1::FORMAT,
+    /// 8 bits, one scale for 32.
+    Q8_0 = q8_0::FORMAT,
+    /// 2 bits, a 4-bit scale and minimum for 16.
+    Q2_K = q2_k::FORMAT,
+    /// 3 bits, a 6-bit scale for 16.
+    Q3_K = q3_k::FORMAT,
+    /// 4 bits, a 6-bit scale and minimum for 32.
+    Q4_K = q4_k::FORMAT,
+    /// 5 bits, a 6-bit scale and minimum for 32.
+    Q5_K = q5_k::FORMAT,
+    /// 6 bits, an 8-bit scale for 16.
+    Q6_K = q6_k::FORMAT,
+    /// 4 bits through an uneven table, one scale for 32.
+    IQ4_NL = iq4_nl::FORMAT,
+    /// 4 bits through an uneven table, a 6-bit scale for 32.
+    IQ4_XS = iq4_xs::FORMAT,
+    /// 4-bit floats, one power of two for 32.
+    MXFP4 = mxfp4::FORMAT,
+}
 
 impl Type {
-    fn row(self) -> &'static Row {
-        TABLE.iter().find(|row| row.0 == self).expect("every type is in the table")
+    fn format(self) -> &'static Format {
+        &FORMATS[self as usize]
     }
 
     /// ggml's number for it.
     pub fn id(self) -> u32 {
-        self.row().1
+        self.format().id
     }
 
     /// ggml's name for it, as in `Q4_K`.
     pub fn name(self) -> &'static str {
-        self.row().2
+        self.format().name
     }
 
     /// Weights in one block.
     pub fn block_len(self) -> usize {
-        self.row().3
+        self.format().block_len
     }
 
     /// Bytes of one block.
     pub fn block_bytes(self) -> usize {
-        self.row().4
+        self.format().block_bytes
     }
 
     /// Bytes of `weights` weights; `None` where they are no whole number of blocks, or too many to count.
@@ -75,4 +127,41 @@ impl Type {
         (weights.is_multiple_of(self.block_len())).then_some(())?;
         (weights / self.block_len()).checked_mul(self.block_bytes())
     }
+}
+
+/// The weights in `bytes`, stored as `ty`, into `out`. Equal, bit for bit, to what ggml's scalar code and the `gguf` Python package
+/// compute; this is the reference for every kernel.
+///
+/// ```
+/// use kinglet_quant::{Type, dequantize};
+/// let mut out = [0.0; 2];
+/// dequantize(Type::BF16, &[0x80, 0x3f, 0x00, 0xc0], &mut out)?;
+/// assert_eq!(out, [1.0, -2.0]);
+/// # Ok::<(), kinglet_quant::FormatError>(())
+/// ```
+///
+/// # Errors
+/// Where `bytes` are not exactly `out.len()` weights.
+pub fn dequantize(ty: Type, bytes: &[u8], out: &mut [f32]) -> Result<(), FormatError> {
+    check_sizes(ty, out.len(), bytes.len())?;
+    let format = ty.format();
+    match format.decode {
+        Decode::Floats(decode) => decode(bytes, out),
+        Decode::Blocks(unpack) => {
+            for (block, out) in bytes.chunks_exact(format.block_bytes).zip(out.chunks_exact_mut(format.block_len)) {
+                for (sub, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
+                    *out = unpack(block, sub).weights();
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_sizes(ty: Type, weights: usize, found: usize) -> Result<(), FormatError> {
+    let expected = ty.bytes_for(weights).ok_or(FormatError::PartBlock { ty, weights })?;
+    if expected != found {
+        return Err(FormatError::WrongSize { ty, weights, expected, found });
+    }
+    Ok(())
 }

@@ -1,0 +1,45 @@
+//! Transcendental functions over any level's f32 vectors. Polynomials are those of Cephes (S. Moshier, `expf.c`, `tanhf.c`); the
+//! bounds that [`Isa`]'s docs state were measured against f64 (`tests/float.rs`).
+
+use super::Isa;
+
+/// eˣ = 2ⁿ·eʳ with n = round(x / ln 2) and |r| ≤ ln 2 / 2.
+#[inline(always)]
+pub(super) fn exp<I: Isa>(isa: I, x: I::F) -> I::F {
+    // Beyond these the result is 0 or ∞. `x` is the second operand, so that NaN passes.
+    let x = isa.min(isa.splat(89.0), isa.max(isa.splat(-104.0), x));
+    let n = isa.round(isa.mul(x, isa.splat(std::f32::consts::LOG2_E)));
+    // ln 2 in two parts: the first has few enough bits that n × it is exact.
+    let r = isa.neg_mul_add(n, isa.splat(0.693_359_4), x);
+    let r = isa.neg_mul_add(n, isa.splat(-2.121_944_4e-4), r);
+    let mut p = isa.splat(1.987_569_1e-4);
+    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        p = isa.mul_add(p, r, isa.splat(c));
+    }
+    let p = isa.add(isa.mul_add(isa.mul(r, r), p, r), isa.splat(1.0));
+    // 2ⁿ in two halves: n passes the range of one exponent at both ends.
+    let half = isa.floor(isa.mul(n, isa.splat(0.5)));
+    isa.mul(isa.mul(p, isa.pow2i(half)), isa.pow2i(isa.sub(n, half)))
+}
+
+/// An odd polynomial near 0, where 1 − 2 / (e²ˣ + 1) would cancel.
+#[inline(always)]
+pub(super) fn tanh<I: Isa>(isa: I, x: I::F) -> I::F {
+    let one = isa.splat(1.0);
+    let z = isa.mul(x, x);
+    let mut p = isa.splat(-5.704_988_7e-3);
+    for c in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
+        p = isa.mul_add(p, z, isa.splat(c));
+    }
+    let near = isa.mul_add(isa.mul(p, z), x, x);
+    let magnitude = isa.abs(x);
+    let e = isa.exp(isa.add(magnitude, magnitude));
+    let far = isa.sub(one, isa.div(isa.splat(2.0), isa.add(e, one)));
+    isa.select(isa.less(magnitude, isa.splat(0.625)), near, isa.copysign(far, x))
+}
+
+#[inline(always)]
+pub(super) fn sigmoid<I: Isa>(isa: I, x: I::F) -> I::F {
+    let one = isa.splat(1.0);
+    isa.div(one, isa.add(one, isa.exp(isa.sub(isa.splat(0.0), x))))
+}

@@ -1,0 +1,105 @@
+//! The list of levels, and which of them to use: the best that the CPU has, unless `KINGLET_ISA` asks for another.
+
+#[cfg(target_arch = "x86_64")]
+use super::{Avx2, Avx512Vnni};
+use super::{Isa, Op, Scalar};
+use std::fmt;
+
+/// An instruction-set level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// Plain Rust, on every CPU.
+    Scalar,
+    /// 256-bit vectors: AVX2 with FMA and F16C (Intel from 2013, AMD from 2015).
+    Avx2,
+    /// 512-bit vectors with byte dot products: AVX-512 F, BW, VL, DQ and VNNI (Intel Ice Lake, AMD Zen 4 and later).
+    Avx512Vnni,
+}
+
+/// Why the level that `KINGLET_ISA` asks for can't be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LevelError {
+    /// No level has this name.
+    #[error("KINGLET_ISA={asked}: no such level; there are {}", names(&Level::ALL))]
+    Unknown {
+        /// The variable's value.
+        asked: String,
+    },
+    /// The level exists, but not on this CPU.
+    #[error("KINGLET_ISA={asked}: this CPU does not have it; it has {}", names(&Level::available()))]
+    Missing {
+        /// The level asked for.
+        asked: Level,
+    },
+}
+
+fn names(levels: &[Level]) -> String {
+    levels.iter().map(|level| level.name()).collect::<Vec<_>>().join(", ")
+}
+
+impl Level {
+    /// All levels, the best last.
+    pub const ALL: [Level; 3] = [Level::Scalar, Level::Avx2, Level::Avx512Vnni];
+
+    /// The name that `KINGLET_ISA` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Scalar => "scalar",
+            Level::Avx2 => "avx2",
+            Level::Avx512Vnni => "avx512vnni",
+        }
+    }
+
+    /// The levels that this CPU has, the best last.
+    pub fn available() -> Vec<Level> {
+        Level::ALL.into_iter().filter(|level| level.is_available()).collect()
+    }
+
+    /// The level to use: what the environment variable `KINGLET_ISA` says, or the best that this CPU has.
+    pub fn detect() -> Result<Level, LevelError> {
+        let Some(asked) = std::env::var_os("KINGLET_ISA").filter(|asked| !asked.is_empty()) else {
+            return Ok(*Level::available().last().expect("scalar is always there"));
+        };
+        let asked = asked.to_string_lossy();
+        let level = Level::ALL.into_iter().find(|level| level.name().eq_ignore_ascii_case(&asked));
+        let level = level.ok_or_else(|| LevelError::Unknown { asked: asked.into_owned() })?;
+        if level.is_available() { Ok(level) } else { Err(LevelError::Missing { asked: level }) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_available(self) -> bool {
+        match self {
+            Level::Scalar => true,
+            Level::Avx2 => Avx2::new().is_some(),
+            Level::Avx512Vnni => Avx512Vnni::new().is_some(),
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn is_available(self) -> bool {
+        self == Level::Scalar
+    }
+
+    /// Runs `op` with this level's instructions.
+    ///
+    /// # Panics
+    /// Where this CPU does not have the level ([`Level::available`]).
+    #[inline]
+    pub fn run<O: Op>(self, op: O) -> O::Output {
+        match self {
+            Level::Scalar => Scalar.vectorize(op),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => Avx2::new().expect("this CPU has AVX2").vectorize(op),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => Avx512Vnni::new().expect("this CPU has AVX-512 VNNI").vectorize(op),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => panic!("this CPU does not have {self}"),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

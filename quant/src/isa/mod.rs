@@ -1,0 +1,160 @@
+//! Instruction-set levels: one file each with the same few dozen primitives, so that a kernel is written once and compiled for
+//! every level. A level's *token* ([`Isa`]) can be had only on a CPU that has the level; that makes its primitives safe to call.
+//!
+//! A kernel is a struct with its operands that implements [`Op`]; [`Level::run`] compiles its body once for each level and calls
+//! the right one. Everything a body calls is `#[inline(always)]`, so that it ends up inside the one function that has the level's
+//! features switched on (the pattern of the crates pulp and fearless_simd).
+//!
+//! ```
+//! use kinglet_quant::isa::{Isa, Level, Op};
+//!
+//! struct Sum<'a>(&'a [f32]);
+//!
+//! impl Op for Sum<'_> {
+//!     type Output = f32;
+//!     #[inline(always)]
+//!     fn run<I: Isa>(self, isa: I) -> f32 {
+//!         let mut sum = isa.splat(0.0);
+//!         for x in self.0.chunks(I::LANES) {
+//!             sum = isa.add(sum, isa.load_partial(x, 0.0));
+//!         }
+//!         isa.reduce_add(sum)
+//!     }
+//! }
+//!
+//! let level = Level::detect().unwrap();
+//! assert_eq!(level.run(Sum(&[1.0; 100])), 100.0);
+//! ```
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod float;
+mod level;
+mod scalar;
+
+pub use level::{Level, LevelError};
+pub use scalar::Scalar;
+#[cfg(target_arch = "x86_64")]
+pub use {avx2::Avx2, avx512::Avx512Vnni};
+
+use half::{bf16, f16};
+
+/// A computation that is compiled once for every level.
+pub trait Op {
+    /// What it computes.
+    type Output;
+
+    /// The body. Mark it `#[inline(always)]`, and what it calls too.
+    fn run<I: Isa>(self, isa: I) -> Self::Output;
+}
+
+/// Proof that the CPU has a level, and the level's primitives: vectors of [`LANES`](Isa::LANES) f32.
+///
+/// All arithmetic is IEEE single precision, rounded to nearest even, and [`mul_add`](Isa::mul_add) rounds once: the same operations in
+/// the same order give the same bits on every level.
+pub trait Isa: Copy + Send + Sync + 'static {
+    /// Which level this is.
+    const LEVEL: Level;
+    /// f32 in a vector: 8 or 16.
+    const LANES: usize;
+    /// A vector of f32.
+    type F: Copy + Send + Sync;
+    /// The outcome of a comparison, lane by lane.
+    type Mask: Copy;
+
+    /// Runs `op` with the level's instructions.
+    fn vectorize<O: Op>(self, op: O) -> O::Output;
+
+    /// `x` in every lane.
+    fn splat(self, x: f32) -> Self::F;
+    /// The first `LANES` of `x`; panics where there are fewer.
+    fn load(self, x: &[f32]) -> Self::F;
+    /// Stores to the first `LANES` of `out`; panics where there are fewer.
+    fn store(self, out: &mut [f32], x: Self::F);
+    /// The first `LANES` of `x`, converted exactly.
+    fn load_f16(self, x: &[f16]) -> Self::F;
+    /// Rounded to nearest even.
+    fn store_f16(self, out: &mut [f16], x: Self::F);
+    /// The first `LANES` of `x`, converted exactly.
+    fn load_bf16(self, x: &[bf16]) -> Self::F;
+
+    /// `a + b`
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a - b`
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a × b`
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a ÷ b`
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `a × b + c`, rounded once.
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `c − a × b`, rounded once.
+    fn neg_mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `if a > b { a } else { b }`: `b` where one is NaN.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `if a < b { a } else { b }`: `b` where one is NaN.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `|a|`
+    fn abs(self, a: Self::F) -> Self::F;
+    /// The magnitude of `a` with the sign of `b`.
+    fn copysign(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `√a`
+    fn sqrt(self, a: Self::F) -> Self::F;
+    /// To the nearest integer, halves to even.
+    fn round(self, a: Self::F) -> Self::F;
+    /// To the next integer below.
+    fn floor(self, a: Self::F) -> Self::F;
+    /// 2ⁿ for integers `n` in −126..=127; anything for others.
+    fn pow2i(self, n: Self::F) -> Self::F;
+    /// `a < b`; false where one is NaN.
+    fn less(self, a: Self::F, b: Self::F) -> Self::Mask;
+    /// `if mask { a } else { b }`
+    fn select(self, mask: Self::Mask, a: Self::F, b: Self::F) -> Self::F;
+    /// The sum of all lanes: the upper half is added to the lower until one lane is left.
+    fn reduce_add(self, a: Self::F) -> f32;
+    /// The largest lane, in [`reduce_add`](Isa::reduce_add)'s order with [`max`](Isa::max)'s rule (lower half is `a`).
+    fn reduce_max(self, a: Self::F) -> f32;
+
+    /// Up to `LANES` of `x`, and `fill` in the lanes that are left.
+    #[inline(always)]
+    fn load_partial(self, x: &[f32], fill: f32) -> Self::F {
+        if x.len() >= Self::LANES {
+            return self.load(x);
+        }
+        let mut padded = [fill; 16];
+        padded[..x.len()].copy_from_slice(x);
+        self.load(&padded)
+    }
+
+    /// Stores the first `out.len()` lanes, `LANES` at most.
+    #[inline(always)]
+    fn store_partial(self, out: &mut [f32], x: Self::F) {
+        if out.len() >= Self::LANES {
+            return self.store(out, x);
+        }
+        let mut padded = [0.0; 16];
+        self.store(&mut padded, x);
+        let n = out.len();
+        out.copy_from_slice(&padded[..n]);
+    }
+
+    /// eˣ within 1 ulp, subnormal results within one of their steps; 0 for −∞, ∞ above 88.7, NaN for NaN.
+    #[inline(always)]
+    fn exp(self, x: Self::F) -> Self::F {
+        float::exp(self, x)
+    }
+
+    /// tanh x within 2 ulp; NaN for NaN.
+    #[inline(always)]
+    fn tanh(self, x: Self::F) -> Self::F {
+        float::tanh(self, x)
+    }
+
+    /// 1 / (1 + e⁻ˣ) within 3 ulp; NaN for NaN.
+    #[inline(always)]
+    fn sigmoid(self, x: Self::F) -> Self::F {
+        float::sigmoid(self, x)
+    }
+}

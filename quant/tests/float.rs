@@ -1,0 +1,151 @@
+//! The f32 primitives and functions of every level this machine has: against plain Rust, against f64, and against each other.
+
+use half::{bf16, f16};
+use kinglet_quant::isa::{Isa, Level, Op};
+
+/// Applies one of the vector functions to a whole slice.
+struct Map<'a> {
+    function: Function,
+    x: &'a [f32],
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Function {
+    Exp,
+    Tanh,
+    Sigmoid,
+}
+
+impl Op for Map<'_> {
+    type Output = Vec<f32>;
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Vec<f32> {
+        let mut out = vec![0.0; self.x.len()];
+        for (x, out) in self.x.chunks(I::LANES).zip(out.chunks_mut(I::LANES)) {
+            let x = isa.load_partial(x, 0.0);
+            let y = match self.function {
+                Function::Exp => isa.exp(x),
+                Function::Tanh => isa.tanh(x),
+                Function::Sigmoid => isa.sigmoid(x),
+            };
+            isa.store_partial(out, y);
+        }
+        out
+    }
+}
+
+/// Distance in steps of f32 between neighbours of `want`.
+fn ulps(got: f32, want: f64) -> f64 {
+    if got as f64 == want || got == want as f32 {
+        return 0.0;
+    }
+    let exponent = want.abs().log2().floor().max(-126.0);
+    (got as f64 - want).abs() / 2f64.powf(exponent - 23.0)
+}
+
+fn grid(from: f32, to: f32, n: usize) -> Vec<f32> {
+    (0..n).map(|i| from + (to - from) * (i as f32 / n as f32)).chain([0.0, -0.0, 1e-30, -1e-30, 1e-6]).collect()
+}
+
+#[test]
+fn functions_keep_the_bounds_their_docs_state() {
+    for level in Level::available() {
+        for (function, x, bound) in [
+            (Function::Exp, grid(-104.0, 88.7, 400_000), 1.0),
+            (Function::Tanh, grid(-12.0, 12.0, 400_000), 2.0),
+            (Function::Sigmoid, grid(-87.0, 30.0, 400_000), 3.0),
+        ] {
+            let exact = |x: f32| match function {
+                Function::Exp => (x as f64).exp(),
+                Function::Tanh => (x as f64).tanh(),
+                Function::Sigmoid => 1.0 / (1.0 + (-x as f64).exp()),
+            };
+            let y = level.run(Map { function, x: &x });
+            let (worst, at) =
+                x.iter().zip(&y).map(|(&x, &y)| (ulps(y, exact(x)), x)).fold((0.0, 0.0), |a, b| if b.0 > a.0 { b } else { a });
+            println!("{level} {function:?}: {worst:.3} ulp at {at}");
+            assert!(worst <= bound, "{level} {function:?}: {worst} ulp at {at}");
+        }
+    }
+}
+
+#[test]
+fn functions_are_defined_at_the_ends() {
+    let x = [f32::NEG_INFINITY, f32::INFINITY, f32::NAN, -200.0, 200.0, -104.0, 88.73];
+    for level in Level::available() {
+        let exp = level.run(Map { function: Function::Exp, x: &x });
+        assert_eq!((exp[0], exp[1], exp[3], exp[4], exp[5], exp[6]), (0.0, f32::INFINITY, 0.0, f32::INFINITY, 0.0, f32::INFINITY));
+        let tanh = level.run(Map { function: Function::Tanh, x: &x });
+        assert_eq!((tanh[0], tanh[1], tanh[3], tanh[4]), (-1.0, 1.0, -1.0, 1.0));
+        let sigmoid = level.run(Map { function: Function::Sigmoid, x: &x });
+        assert_eq!((sigmoid[0], sigmoid[1], sigmoid[3], sigmoid[4]), (0.0, 1.0, 0.0, 1.0));
+        assert!(exp[2].is_nan() && tanh[2].is_nan() && sigmoid[2].is_nan(), "{level}");
+    }
+}
+
+/// Every operation once on 16 numbers, in the order of the trait; reductions over 16 lanes at a time.
+struct Everything<'a>(&'a [f32; 16], &'a [f32; 16]);
+
+impl Op for Everything<'_> {
+    type Output = Vec<[f32; 16]>;
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Vec<[f32; 16]> {
+        let mut all = vec![[0.0; 16]; 22];
+        let halves: [f16; 16] = self.0.map(f16::from_f32);
+        let brains: [bf16; 16] = self.0.map(bf16::from_f32);
+        for at in (0..16).step_by(I::LANES) {
+            let (a, b) = (isa.load(&self.0[at..]), isa.load(&self.1[at..]));
+            let mut rounded = [f16::ZERO; 16];
+            isa.store_f16(&mut rounded, a);
+            let results = [
+                isa.add(a, b),
+                isa.sub(a, b),
+                isa.mul(a, b),
+                isa.div(a, b),
+                isa.mul_add(a, b, a),
+                isa.neg_mul_add(a, b, a),
+                isa.max(a, b),
+                isa.min(a, b),
+                isa.abs(a),
+                isa.copysign(a, b),
+                isa.sqrt(isa.abs(a)),
+                isa.round(a),
+                isa.floor(a),
+                isa.pow2i(isa.round(b)),
+                isa.select(isa.less(a, b), isa.splat(1.0), isa.splat(0.0)),
+                isa.load_f16(&halves[at..]),
+                isa.load_bf16(&brains[at..]),
+                isa.load_f16(&rounded),
+                isa.exp(a),
+                isa.tanh(b),
+                isa.sigmoid(a),
+            ];
+            for (out, result) in all.iter_mut().zip(results) {
+                isa.store(&mut out[at..], result);
+            }
+        }
+        let mut sum = isa.load(self.0);
+        for at in (I::LANES..16).step_by(I::LANES) {
+            sum = isa.add(sum, isa.load(&self.0[at..]));
+        }
+        all[21][0] = isa.reduce_add(sum);
+        all[21][1] = isa.reduce_max(isa.load(self.0));
+        all
+    }
+}
+
+#[test]
+fn every_level_gives_the_bits_of_the_scalar_one() {
+    let a: [f32; 16] = std::array::from_fn(|i| (i as f32 * 1.37 - 9.5) * 1.1f32.powi(i as i32) + if i % 3 == 0 { 0.5 } else { 0.0 });
+    let mut b: [f32; 16] = std::array::from_fn(|i| (i as f32 * 0.77).sin() * 20.0);
+    b[3] = -0.0;
+    let mut a_with_max_first = a;
+    a_with_max_first[2] = 100.0;
+    let want = Level::Scalar.run(Everything(&a_with_max_first, &b));
+    for level in Level::available() {
+        let got = level.run(Everything(&a_with_max_first, &b));
+        for (operation, (got, want)) in got.iter().zip(&want).enumerate() {
+            assert_eq!(got.map(f32::to_bits), want.map(f32::to_bits), "{level}, operation {operation}: {got:?} for {want:?}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Attention over a paged cache, with softmax taken online: no score matrix and no rotated copy of the cache ever lies in memory. Keys
+//! are taken in fixed ranges (pages) with a partial softmax each, merged in order, so that a prefill, a decode whose pages are shared out
+//! among workers, and any mixture of sequences give the same bits.
+#![forbid(unsafe_code)]
+
+mod element;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+pub use element::Element;
+pub use tile::{Attend, Partial, Visible};
+
+/// Keys that share one partial softmax; the tokens of a cache page.
+pub const PAGE: usize = 128;
+
+/// Keys that lie side by side in a page: one or more whole vectors on every ISA level.
+pub const TILE: usize = 16;
+
+/// Scratch for one row's scores is padded to whole vectors of any level.
+const SCORES: usize = PAGE;

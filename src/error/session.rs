@@ -1,0 +1,50 @@
+//! What a session refuses.
+
+use crate::types::TokenId;
+
+/// A session's limits and its input.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The cache would pass its bound.
+    #[error("the context is full: it holds {held} of {bound} tokens and {asked} more are to come; a larger one can be asked for (--context)")]
+    ContextFull {
+        /// Tokens it may hold.
+        bound: usize,
+        /// Tokens it holds.
+        held: usize,
+        /// Tokens that were to be added.
+        asked: usize,
+    },
+    /// A token id that the model has no embedding for.
+    #[error("token {token} is outside the vocabulary of {n_vocab} tokens")]
+    UnknownToken {
+        /// The id.
+        token: TokenId,
+        /// Size of the vocabulary.
+        n_vocab: usize,
+    },
+    /// Nothing to compute a next token from.
+    #[error("nothing to go on from: the session is empty; feed it at least one token first")]
+    Empty,
+    /// An option's value is out of its range.
+    #[error("{option} is {found}, expected {expected}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// What was given.
+        found: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// A tensor's values can't be used.
+    #[error("tensor {name}: {found}, expected {expected}")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is there.
+        found: String,
+        /// What would do.
+        expected: String,
+    },
+}

@@ -1,0 +1,82 @@
+//! The rows of one forward pass: tokens of one or several sequences, those of a sequence side by side and in order.
+
+use crate::kv::Cache;
+use crate::types::TokenId;
+use std::ops::Range;
+
+/// New tokens of one sequence, and which of them need logits.
+#[derive(Debug)]
+pub struct Segment<'a> {
+    /// What the sequence holds already; the tokens are added to it.
+    pub cache: &'a mut Cache,
+    /// The new tokens, at least one.
+    pub tokens: &'a [TokenId],
+    /// The last so many of them get an output row.
+    pub outputs: usize,
+}
+
+/// Where a segment's rows lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// Row of its first token in the batch.
+    pub first_row: usize,
+    /// Rows.
+    pub len: usize,
+    /// Position of its first token in the sequence.
+    pub start: usize,
+}
+
+impl Span {
+    /// Positions of its tokens in the sequence.
+    pub fn positions(&self) -> Range<usize> {
+        self.start..self.start + self.len
+    }
+}
+
+/// All rows of a batch.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    tokens: Vec<TokenId>,
+    spans: Vec<Span>,
+    outputs: Vec<usize>,
+}
+
+impl Rows {
+    /// The rows of `segments`, one segment after the other.
+    pub fn new(segments: &[Segment<'_>]) -> Rows {
+        let mut rows = Rows::default();
+        for segment in segments {
+            let (first_row, len) = (rows.tokens.len(), segment.tokens.len());
+            rows.tokens.extend(segment.tokens);
+            rows.spans.push(Span { first_row, len, start: segment.cache.len() });
+            rows.outputs.extend(first_row + len - segment.outputs.min(len)..first_row + len);
+        }
+        rows
+    }
+
+    /// Rows in all.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The token of each row.
+    pub fn tokens(&self) -> &[TokenId] {
+        &self.tokens
+    }
+
+    /// The sequences' shares, in the order of the segments.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// Rows that need an output.
+    pub fn outputs(&self) -> &[usize] {
+        &self.outputs
+    }
+
+    /// The position of each row in its sequence.
+    pub fn positions(&self) -> impl Iterator<Item = u64> {
+        self.spans.iter().flat_map(|span| span.positions()).map(|position| position as u64)
+    }
+}

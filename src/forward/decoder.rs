@@ -1,0 +1,402 @@
+//! The forward pass: a batch of rows goes through the layers, each `x += post(attend(norm(x))); x += post(feed(norm(x)))`, and the rows
+//! that need logits go on to the output matrix. One pass serves prefill, decode and any mixture of sequences.
+
+use super::attend::{AttentionScratch, AttentionStep};
+use super::batch::{Rows, Segment};
+use super::feed::FeedWeights;
+use super::input::Input;
+use super::linear::{Arithmetic, Product};
+use super::weights::{NormWeights, Weight};
+use crate::attention::Element;
+use crate::error::{Error, SessionError};
+use crate::file::ModelFile;
+use crate::kv::{Cache, LayerCache, LayerShape, Layers};
+use crate::math::{add_scaled, softcap};
+use crate::parallel::Crew;
+use crate::position::{Rotation, TurnTable};
+use kinglet_models::{Attention, Spec};
+use kinglet_quant::Scratch;
+
+/// A decoder whose weights are found: ready to run.
+#[derive(Debug)]
+pub struct Decoder {
+    spec: Spec,
+    arithmetic: Arithmetic,
+    embedding: Weight,
+    layers: Vec<LayerWeights>,
+    final_norm: NormWeights,
+    output: Product,
+}
+
+/// One layer's weights.
+#[derive(Debug)]
+pub struct LayerWeights {
+    /// The recipe: heads, window, scale.
+    pub attention: Attention,
+    /// Norms on queries and keys.
+    pub qk_norm: Option<QkNormWeights>,
+    attention_norm: Option<NormWeights>,
+    attention_post_norm: Option<NormWeights>,
+    feed_norm: Option<NormWeights>,
+    feed_post_norm: Option<NormWeights>,
+    qkv: Product,
+    o: Product,
+    feed: FeedWeights,
+}
+
+/// Norms on queries and keys.
+#[derive(Debug)]
+pub struct QkNormWeights {
+    /// For queries.
+    pub q: NormWeights,
+    /// For keys.
+    pub k: NormWeights,
+    /// Each head by itself, or the whole vector.
+    pub per_head: bool,
+}
+
+/// The rotations of a decoder's layers, resolved for one context bound: equal recipes are resolved once.
+#[derive(Debug, Clone)]
+pub struct Rotations {
+    distinct: Vec<Rotation>,
+    /// For each layer, which of `distinct`.
+    of_layer: Vec<Option<usize>>,
+}
+
+/// What every step of a pass needs beside its data.
+#[derive(Debug)]
+pub struct Context<'a, 'team> {
+    /// The workers.
+    pub crew: &'a mut Crew<'team>,
+    /// The mapped weights.
+    pub file: &'a ModelFile,
+    /// How products are computed.
+    pub arithmetic: Arithmetic,
+    /// One for each worker.
+    pub scratch: &'a mut [Scratch],
+}
+
+/// Buffers of a pass, kept from one pass to the next.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    scratch: Vec<Scratch>,
+    attention: Vec<AttentionScratch>,
+    /// The residual stream, `[rows, d_model]`.
+    x: Vec<f32>,
+    /// What the next product reads.
+    pub(super) input: Input,
+    qkv: Vec<f32>,
+    attended: Vec<f32>,
+    /// What the last block gave, to be added to the residual stream.
+    pub(super) step: Vec<f32>,
+    pub(super) hidden: Vec<f32>,
+    pub(super) middle: Input,
+}
+
+/// What the rows that need an output get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// `[outputs, n_vocab]`.
+    Logits,
+    /// After the final norm: `[outputs, d_model]`.
+    Hidden,
+}
+
+impl Decoder {
+    /// Finds all tensors of `spec` in `file`.
+    ///
+    /// # Errors
+    /// Where one is missing or of another shape.
+    pub fn find(file: &ModelFile, spec: Spec, arithmetic: Arithmetic) -> Result<Decoder, Error> {
+        Ok(Decoder {
+            embedding: Weight::find(file, &spec.embedding, spec.n_vocab, spec.d_model)?,
+            layers: spec.layers.iter().map(|layer| LayerWeights::find(file, layer, spec.d_model)).collect::<Result<_, _>>()?,
+            final_norm: NormWeights::read(file, &spec.final_norm, spec.d_model)?,
+            output: Product::find(file, &[(&spec.output, spec.n_vocab)], spec.d_model)?,
+            spec,
+            arithmetic,
+        })
+    }
+
+    /// The recipe.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// How products are computed.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
+    }
+
+    /// What each layer keeps of a token.
+    pub fn cache_shapes(&self) -> impl Iterator<Item = LayerShape> {
+        self.layers.iter().map(|layer| {
+            let Attention { n_kv_heads, d_head, window, .. } = layer.attention;
+            LayerShape { n_kv_heads, d_head, window }
+        })
+    }
+
+    /// Bytes of weights that one decoded token reads: what decoding's speed is bound by.
+    pub fn bytes_per_token(&self) -> usize {
+        let layer = |layer: &LayerWeights| layer.qkv.bytes() + layer.o.bytes() + layer.feed.bytes_per_token();
+        self.layers.iter().map(layer).sum::<usize>() + self.output.bytes()
+    }
+
+    /// Multiply-accumulates of one row through all layers' matrices, without the output matrix and attention itself.
+    pub fn rotations(&self, file: &ModelFile, context: usize) -> Result<Rotations, Error> {
+        let mut recipes = Vec::new();
+        let mut rotations = Rotations { distinct: Vec::new(), of_layer: Vec::new() };
+        for layer in &self.layers {
+            let Some(rope) = &layer.attention.rope else {
+                rotations.of_layer.push(None);
+                continue;
+            };
+            let known = recipes.iter().position(|recipe| *recipe == rope);
+            rotations.of_layer.push(Some(known.unwrap_or(recipes.len())));
+            if known.is_none() {
+                recipes.push(rope);
+                let factors = |part: &_| super::weights::vector(file, part, Some(rope.dims / 2));
+                rotations.distinct.push(Rotation::new(rope, context, factors)?);
+            }
+        }
+        Ok(rotations)
+    }
+
+    /// Runs `segments` through the model, adds them to their caches, and returns the wanted rows of `output`, row-major, in the order
+    /// of the segments.
+    ///
+    /// # Errors
+    /// Where a token is outside the vocabulary or a cache would pass its bound; no cache has changed then.
+    pub fn forward(
+        &self,
+        crew: &mut Crew<'_>,
+        file: &ModelFile,
+        rotations: &Rotations,
+        work: &mut Workspace,
+        segments: &mut [Segment<'_>],
+        output: Output,
+    ) -> Result<Vec<f32>, Error> {
+        let rows = Rows::new(segments);
+        if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
+            return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
+        }
+        for segment in segments.iter_mut() {
+            segment.cache.reserve(segment.tokens.len())?;
+        }
+        work.scratch.resize_with(crew.threads(), Scratch::default);
+        work.attention.resize_with(crew.threads(), AttentionScratch::default);
+        let mut scratch = std::mem::take(&mut work.scratch);
+        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch };
+        let tables: Vec<TurnTable> = rotations.distinct.iter().map(|rotation| rotation.table(rows.positions())).collect();
+        self.embed(&context, &rows, work);
+        let mut caches: Vec<&mut Cache> = segments.iter_mut().map(|segment| &mut *segment.cache).collect();
+        let mut pending = None;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let turns = rotations.of_layer[index].map(|which| &tables[which]);
+            self.layer(&mut context, layer, index, turns, &rows, &mut caches, pending, work);
+            pending = Some(layer.feed_post_norm.as_ref());
+        }
+        let out = self.outputs(&mut context, &rows, pending, work, output);
+        work.scratch = scratch;
+        for segment in segments {
+            segment.cache.advance(segment.tokens.len());
+        }
+        Ok(out)
+    }
+
+    fn embed(&self, context: &Context<'_, '_>, rows: &Rows, work: &mut Workspace) {
+        let d_model = self.spec.d_model;
+        work.x.resize(rows.len() * d_model, 0.0);
+        let matrix = self.embedding.matrix(context.file);
+        for (x, token) in work.x.chunks_exact_mut(d_model).zip(rows.tokens()) {
+            matrix.dequantize_row(token.index(), x);
+            if self.spec.embedding_scale != 1.0 {
+                x.iter_mut().for_each(|x| *x *= self.spec.embedding_scale);
+            }
+        }
+    }
+
+    /// One layer. `pending` is the earlier layer's last block, still in `work.step`, with its post norm; this layer's is left there.
+    #[allow(clippy::too_many_arguments)]
+    fn layer(
+        &self,
+        context: &mut Context<'_, '_>,
+        layer: &LayerWeights,
+        index: usize,
+        turns: Option<&TurnTable>,
+        rows: &Rows,
+        caches: &mut [&mut Cache],
+        pending: Option<Option<&NormWeights>>,
+        work: &mut Workspace,
+    ) {
+        let arithmetic = self.arithmetic;
+        self.join(context, layer.qkv.wants(arithmetic), rows.len(), pending, layer.attention_norm.as_ref(), work);
+        work.qkv.resize(rows.len() * layer.qkv.outputs(), 0.0);
+        layer.qkv.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.qkv);
+        layer.norm_whole_vectors(arithmetic, &mut work.qkv);
+        let step = AttentionStep { layer, arithmetic, rows, turns, qkv: &work.qkv };
+        let attention = &layer.attention;
+        work.attended.resize(rows.len() * attention.n_heads * attention.d_head, 0.0);
+        match caches.first_mut().map(|cache| cache.layers_mut()) {
+            Some(Layers::F16(_)) => run_attention(&step, context.crew, layers_of(caches, index, as_f16), &mut work.attention, &mut work.attended),
+            Some(Layers::F32(_)) => run_attention(&step, context.crew, layers_of(caches, index, as_f32), &mut work.attention, &mut work.attended),
+            None => {}
+        }
+        let width = attention.n_heads * attention.d_head;
+        let (attended, part, n) = (&work.attended, width / attention.n_kv_heads, rows.len());
+        work.input.fill(context.crew, arithmetic, layer.o.wants(arithmetic), (n, width), &mut [], |row, _, y| {
+            for (kv_head, y) in y.chunks_exact_mut(part).enumerate() {
+                y.copy_from_slice(&attended[(kv_head * n + row) * part..][..part]);
+            }
+        });
+        work.step.resize(n * self.spec.d_model, 0.0);
+        layer.o.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.step);
+        let pending = Some(layer.attention_post_norm.as_ref());
+        self.join(context, layer.feed.wants(arithmetic), n, pending, layer.feed_norm.as_ref(), work);
+        layer.feed.run(context, work);
+    }
+
+    /// Adds the pending block's output to the residual stream (through its post norm, if any) and fills the next input with the normed
+    /// stream.
+    fn join(
+        &self,
+        context: &mut Context<'_, '_>,
+        wants: (bool, bool),
+        rows: usize,
+        pending: Option<Option<&NormWeights>>,
+        norm: Option<&NormWeights>,
+        work: &mut Workspace,
+    ) {
+        let (d_model, level) = (self.spec.d_model, self.arithmetic.level());
+        let step = &work.step;
+        work.input.fill(context.crew, self.arithmetic, wants, (rows, d_model), &mut work.x, |row, x, y| {
+            if let Some(post_norm) = pending {
+                self.add(&step[row * d_model..(row + 1) * d_model], post_norm, x, y);
+            }
+            match norm {
+                Some(norm) => norm.apply(level, x, y),
+                None => y.copy_from_slice(x),
+            }
+        });
+    }
+
+    /// `x += residual_scale · post_norm(step)`; `y` is scratch.
+    fn add(&self, step: &[f32], post_norm: Option<&NormWeights>, x: &mut [f32], y: &mut [f32]) {
+        match post_norm {
+            Some(norm) => {
+                norm.apply(self.arithmetic.level(), step, y);
+                add_scaled(x, y, self.spec.residual_scale);
+            }
+            None => add_scaled(x, step, self.spec.residual_scale),
+        }
+    }
+
+    /// The final norm and the output matrix, for the rows that need them.
+    fn outputs(
+        &self,
+        context: &mut Context<'_, '_>,
+        rows: &Rows,
+        pending: Option<Option<&NormWeights>>,
+        work: &mut Workspace,
+        output: Output,
+    ) -> Vec<f32> {
+        let (d_model, n) = (self.spec.d_model, rows.outputs().len());
+        if n == 0 {
+            return Vec::new();
+        }
+        let wants = match output {
+            Output::Logits => self.output.wants(self.arithmetic),
+            Output::Hidden => (false, true),
+        };
+        let (x, step) = (&work.x, &work.step);
+        work.input.fill(context.crew, self.arithmetic, wants, (n, d_model), &mut [], |i, _, y| {
+            let at = rows.outputs()[i] * d_model..(rows.outputs()[i] + 1) * d_model;
+            let mut last = x[at.clone()].to_vec();
+            if let Some(post_norm) = pending {
+                self.add(&step[at], post_norm, &mut last, y);
+            }
+            self.final_norm.apply(self.arithmetic.level(), &last, y);
+        });
+        if output == Output::Hidden {
+            return work.input.dense().to_vec();
+        }
+        let mut logits = vec![0.0; n * self.spec.n_vocab];
+        self.output.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, &mut logits);
+        if self.spec.logit_scale != 1.0 {
+            logits.iter_mut().for_each(|logit| *logit *= self.spec.logit_scale);
+        }
+        if let Some(cap) = self.spec.logit_softcap {
+            softcap(&mut logits, cap);
+        }
+        logits
+    }
+}
+
+impl LayerWeights {
+    fn find(file: &ModelFile, layer: &kinglet_models::Layer, d_model: usize) -> Result<LayerWeights, Error> {
+        let norm = |norm: &Option<_>| norm.as_ref().map(|norm| NormWeights::read(file, norm, d_model)).transpose();
+        let attention = layer.attention.clone();
+        let (q, kv) = (attention.n_heads * attention.d_head, attention.n_kv_heads * attention.d_head);
+        let qk_norm = attention.qk_norm.as_ref().map(|norms| -> Result<_, Error> {
+            let width = |all| if norms.per_head { attention.d_head } else { all };
+            let (q, k) = (NormWeights::read(file, &norms.q, width(q))?, NormWeights::read(file, &norms.k, width(kv))?);
+            Ok(QkNormWeights { q, k, per_head: norms.per_head })
+        });
+        Ok(LayerWeights {
+            qk_norm: qk_norm.transpose()?,
+            attention_norm: norm(&layer.attention_norm)?,
+            attention_post_norm: norm(&layer.attention_post_norm)?,
+            feed_norm: norm(&layer.feed_norm)?,
+            feed_post_norm: norm(&layer.feed_post_norm)?,
+            qkv: Product::find(file, &[(&attention.q, q), (&attention.k, kv), (&attention.v, kv)], d_model)?,
+            o: Product::find(file, &[(&attention.o, d_model)], q)?,
+            feed: FeedWeights::find(file, &layer.feed, d_model)?,
+            attention,
+        })
+    }
+
+    /// Norms all query heads together and all key heads together, where the family does so (OLMo 2).
+    fn norm_whole_vectors(&self, arithmetic: Arithmetic, qkv: &mut [f32]) {
+        let Some(norms) = self.qk_norm.as_ref().filter(|norms| !norms.per_head) else { return };
+        let (q, k) = (norms.q.weight.len(), norms.k.weight.len());
+        let mut normed = vec![0.0; q + k];
+        for row in qkv.chunks_exact_mut(self.qkv.outputs()) {
+            norms.q.apply(arithmetic.level(), &row[..q], &mut normed[..q]);
+            norms.k.apply(arithmetic.level(), &row[q..q + k], &mut normed[q..]);
+            row[..q + k].copy_from_slice(&normed);
+        }
+    }
+}
+
+/// Stores the new keys and values, then attends.
+fn run_attention<E: Element>(
+    step: &AttentionStep<'_>,
+    crew: &mut Crew<'_>,
+    mut caches: Vec<&mut LayerCache<E>>,
+    scratch: &mut [AttentionScratch],
+    out: &mut [f32],
+) {
+    step.store(crew, &mut caches);
+    let caches: Vec<&LayerCache<E>> = caches.iter().map(|cache| &**cache).collect();
+    step.run(crew, &caches, scratch, out);
+}
+
+/// Layer `index` of every sequence's cache, in the element type that `pick` names.
+fn layers_of<'a, E>(
+    caches: &'a mut [&mut Cache],
+    index: usize,
+    pick: impl Fn(&mut Layers) -> Option<&mut Vec<LayerCache<E>>>,
+) -> Vec<&'a mut LayerCache<E>> {
+    caches
+        .iter_mut()
+        .map(|cache| &mut pick(cache.layers_mut()).expect("all sequences of a model store the same type")[index])
+        .collect()
+}
+
+fn as_f16(layers: &mut Layers) -> Option<&mut Vec<LayerCache<half::f16>>> {
+    if let Layers::F16(layers) = layers { Some(layers) } else { None }
+}
+
+fn as_f32(layers: &mut Layers) -> Option<&mut Vec<LayerCache<f32>>> {
+    if let Layers::F32(layers) = layers { Some(layers) } else { None }
+}

@@ -1,0 +1,287 @@
+//! Workers that take each step of a forward pass together. A step is published by one atomic store and joined by one counter,
+//! so that a crossing costs a fraction of a microsecond; who waits spins briefly, then yields, then sleeps, so that an idle team
+//! burns nothing and a descheduled worker is waited for without starving it.
+//!
+//! ```text
+//! leader:  job ← closure; epoch += 1; wake sleepers; run part 0; wait until pending = 0
+//! worker:  wait until epoch changes; run part i; pending −= 1
+//! ```
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+
+/// Spins of a waiter before it yields, about 20 µs: longer than the gap between two steps of a decode.
+const SPINS: u32 = 1 << 10;
+/// Yields of an idle worker before it sleeps, about a millisecond: longer than sampling a token takes.
+const YIELDS: u32 = 1 << 11;
+
+type Job<'a> = dyn Fn(usize) + Sync + 'a;
+
+struct Shared {
+    /// Valid while `pending > 0`.
+    job: UnsafeCell<Option<*const Job<'static>>>,
+    /// Grows by one with each published job.
+    epoch: AtomicU64,
+    /// Workers that have not finished the current job.
+    pending: AtomicUsize,
+    /// One flag for each worker that sleeps.
+    asleep: Vec<AtomicBool>,
+    quit: AtomicBool,
+    /// What the first worker that panicked left.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    /// Spins before yielding: none where threads outnumber the cores.
+    spins: u32,
+}
+
+// SAFETY: `job` is written by the leader only while no worker runs (`pending == 0`, and the crew's lock makes the leader unique) and
+// read by workers only after they saw the `epoch` that was stored, with release order, after the write.
+unsafe impl Sync for Shared {}
+// SAFETY: the pointer in `job` is only followed under the protocol above, and the closure behind it is `Sync`.
+unsafe impl Send for Shared {}
+
+/// A fixed number of threads that work on one step at a time.
+pub struct Team {
+    shared: Arc<Shared>,
+    workers: Vec<Thread>,
+    handles: Vec<JoinHandle<()>>,
+    /// Held by the thread that leads the team through a forward pass.
+    lead: Mutex<()>,
+}
+
+impl std::fmt::Debug for Team {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Team({} threads)", self.threads())
+    }
+}
+
+impl Team {
+    /// A team of `threads` (at least 1) of which the caller of [`Team::gather`] is one.
+    ///
+    /// # Errors
+    /// Where the system refuses a thread.
+    pub fn new(threads: usize) -> std::io::Result<Team> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let shared = Arc::new(Shared {
+            job: UnsafeCell::new(None),
+            epoch: AtomicU64::new(0),
+            pending: AtomicUsize::new(0),
+            asleep: (1..threads).map(|_| AtomicBool::new(false)).collect(),
+            quit: AtomicBool::new(false),
+            panic: Mutex::new(None),
+            spins: if threads > cores { 0 } else { SPINS },
+        });
+        let mut team = Team { shared, workers: Vec::new(), handles: Vec::new(), lead: Mutex::new(()) };
+        for index in 1..threads {
+            let shared = Arc::clone(&team.shared);
+            let handle = thread::Builder::new().name(format!("kinglet-{index}")).spawn(move || work(&shared, index))?;
+            team.workers.push(handle.thread().clone());
+            team.handles.push(handle);
+        }
+        Ok(team)
+    }
+
+    /// Threads, the leader included.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Waits until no one else leads the team, and leads it.
+    pub fn gather(&self) -> Crew<'_> {
+        Crew { team: self, _lead: self.lead.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        self.shared.quit.store(true, Ordering::SeqCst);
+        self.workers.iter().for_each(Thread::unpark);
+        for handle in self.handles.drain(..) {
+            // A worker catches every panic of a job, so that it ends in order.
+            let _ = handle.join();
+        }
+    }
+}
+
+/// The team, led by this thread until dropped.
+#[derive(Debug)]
+pub struct Crew<'a> {
+    team: &'a Team,
+    _lead: MutexGuard<'a, ()>,
+}
+
+impl Crew<'_> {
+    /// Threads, the leader included.
+    pub fn threads(&self) -> usize {
+        self.team.threads()
+    }
+
+    /// Runs `job(i)` for each worker `i` in `0..threads()` at the same time, and returns when all are done.
+    ///
+    /// # Panics
+    /// With the panic of a job, after all workers have finished.
+    pub fn run(&mut self, job: &Job<'_>) {
+        let shared = &*self.team.shared;
+        if self.team.workers.is_empty() {
+            return job(0);
+        }
+        // SAFETY: only the lifetime changes. Workers follow the pointer only while `pending > 0`, and this function does not return
+        // (or unwind) before `pending` is 0 again.
+        let forever = unsafe { std::mem::transmute::<*const Job<'_>, *const Job<'static>>(job) };
+        // SAFETY: no worker reads `job` now: the last job's `pending` reached 0 before its `run` returned, and `&mut self` with the
+        // team's lock makes this the only leader.
+        unsafe { *shared.job.get() = Some(forever) };
+        shared.pending.store(self.team.workers.len(), Ordering::Relaxed);
+        shared.epoch.fetch_add(1, Ordering::SeqCst);
+        for (worker, asleep) in self.team.workers.iter().zip(&shared.asleep) {
+            if asleep.load(Ordering::SeqCst) {
+                worker.unpark();
+            }
+        }
+        let mine = catch_unwind(AssertUnwindSafe(|| job(0)));
+        wait(shared.spins, u32::MAX, || shared.pending.load(Ordering::Acquire) == 0);
+        let theirs = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(panic) = mine.err().or(theirs) {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Runs `job(i, part)` for each part at the same time, one part for each worker.
+    ///
+    /// # Panics
+    /// Where there are more parts than workers; with the panic of a job.
+    pub fn each<T: Send>(&mut self, parts: Vec<T>, job: impl Fn(usize, T) + Sync) {
+        assert!(parts.len() <= self.threads(), "{} parts for {} threads", parts.len(), self.threads());
+        let parts: Vec<Mutex<Option<T>>> = parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
+        self.run(&|index| {
+            let part = parts.get(index).and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+            if let Some(part) = part {
+                job(index, part);
+            }
+        });
+    }
+}
+
+/// Waits until `ready`, spinning first, then yielding; false where it gave up after `yields`.
+fn wait(spins: u32, yields: u32, ready: impl Fn() -> bool) -> bool {
+    for _ in 0..spins {
+        if ready() {
+            return true;
+        }
+        std::hint::spin_loop();
+    }
+    let mut left = yields;
+    while !ready() {
+        if left == 0 {
+            return false;
+        }
+        left = if yields == u32::MAX { left } else { left - 1 };
+        thread::yield_now();
+    }
+    true
+}
+
+/// What each worker does until the team is dropped.
+fn work(shared: &Shared, index: usize) {
+    let mut seen = 0;
+    loop {
+        let called = || shared.epoch.load(Ordering::SeqCst) != seen || shared.quit.load(Ordering::SeqCst);
+        if !wait(shared.spins, YIELDS, called) {
+            let asleep = &shared.asleep[index - 1];
+            asleep.store(true, Ordering::SeqCst);
+            // The leader stores the epoch before it looks at the flag, so one of the two sees the other's store.
+            while !called() {
+                thread::park();
+            }
+            asleep.store(false, Ordering::SeqCst);
+        }
+        if shared.quit.load(Ordering::SeqCst) {
+            return;
+        }
+        seen += 1;
+        // SAFETY: this epoch's job was written before the epoch was stored, and the leader keeps it alive and unchanged until this
+        // worker has decremented `pending`.
+        let job = unsafe { &*(*shared.job.get()).expect("a published epoch has a job") };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(index))) {
+            shared.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+        }
+        shared.pending.fetch_sub(1, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_worker_takes_every_step() {
+        for threads in 1..=5 {
+            let team = Team::new(threads).unwrap();
+            let counts: Vec<AtomicUsize> = (0..threads).map(|_| AtomicUsize::new(0)).collect();
+            let mut crew = team.gather();
+            for step in 1..=2000 {
+                crew.run(&|i| {
+                    counts[i].fetch_add(1, Ordering::Relaxed);
+                });
+                assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == step));
+            }
+        }
+    }
+
+    #[test]
+    fn sleeping_workers_are_woken() {
+        let team = Team::new(3).unwrap();
+        for _ in 0..5 {
+            thread::sleep(std::time::Duration::from_millis(20));
+            let hits = AtomicUsize::new(0);
+            team.gather().run(&|_| {
+                hits.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(hits.into_inner(), 3);
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_leader_and_the_next_step_works() {
+        let team = Team::new(3).unwrap();
+        for culprit in 0..3 {
+            let result = catch_unwind(AssertUnwindSafe(|| team.gather().run(&|i| assert!(i != culprit, "worker {i} fell"))));
+            assert!(result.is_err());
+            let sum = AtomicUsize::new(0);
+            team.gather().run(&|i| {
+                sum.fetch_add(i, Ordering::Relaxed);
+            });
+            assert_eq!(sum.into_inner(), 3);
+        }
+    }
+
+    #[test]
+    fn each_worker_gets_its_own_part() {
+        let team = Team::new(2).unwrap();
+        let mut values = vec![0; 10];
+        let (a, b) = values.split_at_mut(5);
+        team.gather().each(vec![a, b], |index, part| part.fill(index + 1));
+        assert_eq!(values, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn several_leaders_take_turns() {
+        let team = Team::new(2).unwrap();
+        let total = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        team.gather().run(&|_| {
+                            total.fetch_add(1, Ordering::Relaxed);
+                        });
+                    }
+                });
+            }
+        });
+        assert_eq!(total.into_inner(), 4 * 200 * 2);
+    }
+}

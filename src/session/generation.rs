@@ -1,0 +1,156 @@
+//! Generation as an iterator of typed events: sample, look for an end, hand out the text, compute the token only when the next one is
+//! asked for.
+
+use super::{Session, Stats};
+use crate::error::Error;
+use crate::generate::{FinishReason, Sampled, Sampler, SamplerOptions, StopStrings, Stopper};
+use crate::text::Decoder;
+use crate::types::TokenId;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How an answer is made and when it ends.
+#[derive(Debug, Clone, Default)]
+pub struct GenerateOptions {
+    /// How tokens are chosen.
+    pub sampler: SamplerOptions,
+    /// Tokens at most; `None` is as many as the context holds.
+    pub max_tokens: Option<usize>,
+    /// Texts that end the answer; they are not part of it.
+    pub stop: Vec<String>,
+    /// Go on past the model's end-of-generation tokens, which are never sampled then.
+    pub ignore_eos: bool,
+    /// Raised from elsewhere, ends the answer after the token at hand.
+    pub cancel: Option<Arc<AtomicBool>>,
+}
+
+impl GenerateOptions {
+    /// The likeliest token each time, `max_tokens` of them at most.
+    pub fn greedy(max_tokens: usize) -> Self {
+        GenerateOptions { sampler: SamplerOptions { temp: 0.0, ..SamplerOptions::default() }, max_tokens: Some(max_tokens), ..Self::default() }
+    }
+}
+
+/// What generation hands out.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A token was chosen.
+    Token {
+        /// The token.
+        id: TokenId,
+        /// Text that is certain now: it may be empty (half a character, the beginning of a stop text) or be of several tokens.
+        text: String,
+        /// ln of its probability before any sampler changed it, where asked for.
+        logprob: Option<f32>,
+        /// The likeliest tokens and their ln probabilities, where asked for.
+        top: Vec<(TokenId, f32)>,
+    },
+    /// The answer is complete; the last event.
+    Finished {
+        /// Why.
+        reason: FinishReason,
+        /// Text that was held back until now.
+        text: String,
+        /// The session's counters.
+        stats: Stats,
+    },
+}
+
+/// An answer in the making. Dropping it leaves the session with the tokens that were handed out.
+#[derive(Debug)]
+pub struct Generation<'s> {
+    session: &'s mut Session,
+    cancel: Option<Arc<AtomicBool>>,
+    sampler: Sampler,
+    stopper: Stopper,
+    decoder: Option<Decoder>,
+    /// Why the answer ended, once its last token is handed out.
+    reason: Option<FinishReason>,
+    finished: bool,
+}
+
+impl Session {
+    /// Goes on from the session's tokens.
+    ///
+    /// # Errors
+    /// Where the session is empty or an option is out of its range.
+    pub fn generate(&mut self, options: GenerateOptions) -> Result<Generation<'_>, Error> {
+        self.catch_up(None, |_| ())?;
+        let model = Arc::clone(&self.model);
+        // A model without a tokenizer generates tokens without text.
+        let tokenizer = model.tokenizer().ok();
+        let eog = || tokenizer.iter().flat_map(|tokenizer| tokenizer.eog()).copied();
+        let mut sampling = options.sampler;
+        if options.ignore_eos {
+            sampling.logit_bias.extend(eog().map(|token| (token, f32::NEG_INFINITY)));
+        }
+        let mut sampler = Sampler::new(sampling, model.decoder.spec().n_vocab)?;
+        self.tokens.iter().for_each(|&token| sampler.accept(token));
+        let stopper = Stopper::new(eog(), StopStrings::new(options.stop)?, options.max_tokens);
+        let reason = (options.max_tokens == Some(0)).then_some(FinishReason::Length);
+        let decoder = tokenizer.map(|tokenizer| tokenizer.decoder());
+        Ok(Generation { session: self, cancel: options.cancel, sampler, stopper, decoder, reason, finished: false })
+    }
+
+    /// The whole answer as one text.
+    ///
+    /// # Errors
+    /// As [`Session::generate`].
+    pub fn complete(&mut self, options: GenerateOptions) -> Result<String, Error> {
+        let mut answer = String::new();
+        for event in self.generate(options)? {
+            let (Event::Token { text, .. } | Event::Finished { text, .. }) = event?;
+            answer += &text;
+        }
+        Ok(answer)
+    }
+}
+
+impl Generation<'_> {
+    fn step(&mut self) -> Result<Event, Error> {
+        if let Some(reason) = self.reason.take() {
+            return Ok(self.finish(reason, String::new()));
+        }
+        if self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+            let step = self.stopper.cancel();
+            return Ok(self.finish(FinishReason::Cancelled, step.show));
+        }
+        if self.session.len() >= self.session.context() {
+            let step = self.stopper.cancel();
+            return Ok(self.finish(FinishReason::Length, step.show));
+        }
+        self.session.catch_up(None, |_| ())?;
+        let Sampled { token, logprob, top } = self.sampler.sample(&self.session.logits)?;
+        let ends = self.stopper.is_stop(token);
+        let text = self.decoder.as_mut().filter(|_| !ends).map(|decoder| decoder.push(token)).unwrap_or_default();
+        let step = self.stopper.push(token, &text);
+        if let (true, Some(reason)) = (ends, step.finish.clone()) {
+            return Ok(self.finish(reason, step.show));
+        }
+        self.sampler.accept(token);
+        self.session.tokens.push(token);
+        self.reason = step.finish;
+        Ok(Event::Token { id: token, text: step.show, logprob, top })
+    }
+
+    /// The last event; `held` is what the stop strings held back, after which half a character may be left in the decoder.
+    fn finish(&mut self, reason: FinishReason, held: String) -> Event {
+        self.finished = true;
+        let stopped = matches!(reason, FinishReason::StopString(_));
+        let tail = self.decoder.as_mut().filter(|_| !stopped).map(Decoder::finish).unwrap_or_default();
+        Event::Finished { reason, text: held + &tail, stats: self.session.stats.clone() }
+    }
+}
+
+impl Iterator for Generation<'_> {
+    type Item = Result<Event, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finished {
+            return None;
+        }
+        let event = self.step();
+        self.finished |= event.is_err();
+        Some(event)
+    }
+}

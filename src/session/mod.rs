@@ -1,0 +1,269 @@
+//! What a library user holds: a [`Model`], shared by any number of [`Session`]s, each a conversation or a text with its cache.
+//!
+//! ```no_run
+//! use kinglet::{GenerateOptions, Model, SessionOptions};
+//!
+//! let model = Model::open("smollm2-135m-instruct-q4_1.gguf")?;
+//! let mut session = model.session(SessionOptions::default())?;
+//! session.feed_text("The capital of France is")?;
+//! print!("{}", session.complete(GenerateOptions::greedy(16))?);
+//! # Ok::<(), kinglet::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod chat;
+mod generation;
+mod model;
+mod stats;
+
+pub use generation::{Event, GenerateOptions, Generation};
+pub use model::{Model, ModelOptions};
+pub use stats::Stats;
+
+use crate::error::{Error, SessionError};
+use crate::forward::{Output, Rotations, Segment};
+use crate::kv::Cache;
+use crate::text::Special;
+use crate::types::TokenId;
+use model::Shared;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Rows of one forward pass: bounds its memory, and how long a cancelled prefill goes on.
+pub(crate) const BATCH: usize = 512;
+
+/// Limits of a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Tokens it may hold; `None` is the trained context, or what a quarter of the machine's memory can hold.
+    pub context: Option<usize>,
+}
+
+/// One sequence of tokens, its cache, and the logits of what comes next.
+pub struct Session {
+    model: Arc<Shared>,
+    /// All tokens, of which the first `cache.len()` have been computed.
+    tokens: Vec<TokenId>,
+    cache: Cache,
+    rotations: Arc<Rotations>,
+    /// Logits after the last token; empty until they are computed.
+    logits: Vec<f32>,
+    stats: Stats,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({} of {} tokens)", self.len(), self.context())
+    }
+}
+
+impl Session {
+    pub(crate) fn new(model: Arc<Shared>, options: &SessionOptions) -> Result<Session, Error> {
+        let context = options.context.unwrap_or_else(|| model.default_context());
+        if context == 0 {
+            return Err(SessionError::Option { option: "context", found: "0".into(), expected: "at least 1 token" }.into());
+        }
+        let rotations = Arc::new(model.decoder.rotations(&model.file, context)?);
+        let cache = Cache::new(model.decoder.cache_shapes(), model.cache_type(), context);
+        Ok(Session { model, tokens: Vec::new(), cache, rotations, logits: Vec::new(), stats: Stats::default() })
+    }
+
+    /// Tokens held.
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Whether it holds no token.
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    /// Tokens it may hold.
+    pub fn context(&self) -> usize {
+        self.cache.bound()
+    }
+
+    /// The tokens held.
+    pub fn tokens(&self) -> &[TokenId] {
+        &self.tokens
+    }
+
+    /// Bytes of the cache now.
+    pub fn cache_bytes(&self) -> usize {
+        self.cache.bytes()
+    }
+
+    /// Bytes of the cache when it is full.
+    pub fn cache_bound_bytes(&self) -> usize {
+        self.model.cache_bytes(self.context())
+    }
+
+    /// What has been computed so far and how long it took.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Adds `tokens` and computes them (a prefill).
+    ///
+    /// # Errors
+    /// Where a token is outside the vocabulary, or they would not fit the context; the session is as before then.
+    pub fn feed(&mut self, tokens: &[TokenId]) -> Result<(), Error> {
+        self.feed_until(tokens, None, |_| ()).map(|_| ())
+    }
+
+    /// Tokenises `text` (with the model's begin-of-text token where the session is empty and the model wants one; special tokens in the
+    /// text are text) and feeds it. Returns how many tokens that were.
+    ///
+    /// # Errors
+    /// Where the model has no tokenizer, and as [`Session::feed`].
+    pub fn feed_text(&mut self, text: &str) -> Result<usize, Error> {
+        let tokenizer = self.model.tokenizer()?;
+        let bos = tokenizer.bos().filter(|_| self.is_empty() && tokenizer.add_bos());
+        let tokens: Vec<TokenId> = bos.into_iter().chain(tokenizer.encode(text, Special::Plain)?).collect();
+        self.feed(&tokens)?;
+        Ok(tokens.len())
+    }
+
+    /// As [`Session::feed`], in batches: `progress` hears how many tokens are done, and a raised `cancel` ends it between two batches
+    /// (`false` is returned, and the session is as before).
+    ///
+    /// # Errors
+    /// As [`Session::feed`].
+    pub fn feed_until(&mut self, tokens: &[TokenId], cancel: Option<&AtomicBool>, progress: impl FnMut(usize)) -> Result<bool, Error> {
+        let before = self.tokens.len();
+        if let Some(&token) = tokens.iter().find(|token| token.index() >= self.model.decoder.spec().n_vocab) {
+            return Err(SessionError::UnknownToken { token, n_vocab: self.model.decoder.spec().n_vocab }.into());
+        }
+        self.tokens.extend(tokens);
+        let result = self.catch_up(cancel, progress);
+        if !matches!(result, Ok(true)) {
+            self.truncate(before);
+        }
+        result
+    }
+
+    /// Logits of the next token, `[n_vocab]`.
+    ///
+    /// # Errors
+    /// Where the session is empty; as [`Session::feed`].
+    pub fn logits(&mut self) -> Result<&[f32], Error> {
+        self.catch_up(None, |_| ())?;
+        Ok(&self.logits)
+    }
+
+    /// Feeds `tokens` and returns what each of the last `last` positions of them (all, where `None`) gives: logits `[rows, n_vocab]`, or
+    /// hidden states `[rows, d_model]`.
+    ///
+    /// # Errors
+    /// As [`Session::feed`].
+    pub fn outputs_of(&mut self, tokens: &[TokenId], last: Option<usize>, output: Output) -> Result<Vec<f32>, Error> {
+        self.catch_up_if_any()?;
+        let first = tokens.len() - last.unwrap_or(tokens.len()).min(tokens.len());
+        let mut rows = Vec::new();
+        for (index, batch) in tokens.chunks(BATCH).enumerate() {
+            let wanted = (index * BATCH + batch.len()).saturating_sub(first).min(batch.len());
+            rows.extend(self.model.forward(&self.rotations, &mut [Segment { cache: &mut self.cache, tokens: batch, outputs: wanted }], output)?);
+            self.tokens.extend(batch);
+        }
+        self.logits.clear();
+        if output == Output::Logits {
+            let n_vocab = self.model.decoder.spec().n_vocab;
+            self.logits.extend(&rows[rows.len().saturating_sub(n_vocab)..]);
+        }
+        Ok(rows)
+    }
+
+    /// A session that goes on from the same tokens by itself. The caches share what both hold.
+    pub fn fork(&self) -> Session {
+        Session {
+            model: Arc::clone(&self.model),
+            tokens: self.tokens.clone(),
+            cache: self.cache.clone(),
+            rotations: Arc::clone(&self.rotations),
+            logits: self.logits.clone(),
+            stats: self.stats.clone(),
+        }
+    }
+
+    /// Forgets all tokens from position `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.tokens.len() {
+            self.tokens.truncate(len);
+            self.logits.clear();
+        }
+        self.cache.truncate(self.tokens.len());
+    }
+
+    /// Makes the session hold exactly `tokens`, computing only what comes after the longest prefix that it holds already. Returns
+    /// how many tokens were reused.
+    ///
+    /// # Errors
+    /// As [`Session::feed`].
+    pub fn replace(&mut self, tokens: &[TokenId], cancel: Option<&AtomicBool>, progress: impl FnMut(usize)) -> Result<usize, Error> {
+        let common = self.tokens.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        // The last token is computed again where its logits are not at hand.
+        let keep = if common == tokens.len() && (self.logits.is_empty() || common < self.len()) { common.saturating_sub(1) } else { common };
+        self.truncate(keep);
+        let reused = self.cache.len();
+        self.stats.reused_tokens += reused;
+        self.feed_until(&tokens[keep..], cancel, progress)?;
+        Ok(reused)
+    }
+
+    fn catch_up_if_any(&mut self) -> Result<(), Error> {
+        if self.cache.len() < self.tokens.len() { self.catch_up(None, |_| ()).map(|_| ()) } else { Ok(()) }
+    }
+
+    /// Computes the tokens that the cache does not hold yet, and the logits after the last. False where `cancel` was raised.
+    fn catch_up(&mut self, cancel: Option<&AtomicBool>, mut progress: impl FnMut(usize)) -> Result<bool, Error> {
+        if self.tokens.is_empty() {
+            return Err(SessionError::Empty.into());
+        }
+        if self.cache.len() == self.tokens.len() && self.logits.is_empty() {
+            self.cache.truncate(self.tokens.len() - 1);
+        }
+        let (start, first) = (Instant::now(), self.cache.len());
+        if self.tokens.len() > self.cache.bound() {
+            let (bound, held) = (self.cache.bound(), self.cache.len());
+            return Err(SessionError::ContextFull { bound, held, asked: self.tokens.len() - held }.into());
+        }
+        while self.cache.len() < self.tokens.len() {
+            let at = self.cache.len();
+            let batch = &self.tokens[at..(at + BATCH).min(self.tokens.len())];
+            let outputs = usize::from(at + batch.len() == self.tokens.len());
+            let segment = Segment { cache: &mut self.cache, tokens: batch, outputs };
+            self.logits = self.model.forward(&self.rotations, &mut [segment], Output::Logits)?;
+            progress(self.cache.len() - first);
+            if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) && self.cache.len() < self.tokens.len() {
+                return Ok(false);
+            }
+        }
+        self.stats.add(self.tokens.len() - first, start.elapsed());
+        Ok(true)
+    }
+}
+
+/// Feeds several sessions of one model in one batch: each gets its tokens, and its logits are ready afterwards.
+///
+/// # Errors
+/// Where the sessions are of different models or context bounds; as [`Session::feed`]. No session has changed then.
+pub fn feed_together(sessions: &mut [(&mut Session, &[TokenId])]) -> Result<(), Error> {
+    let Some((first, _)) = sessions.first() else { return Ok(()) };
+    let (model, rotations, context) = (Arc::clone(&first.model), Arc::clone(&first.rotations), first.context());
+    for (session, _) in sessions.iter_mut() {
+        if !Arc::ptr_eq(&session.model, &model) || session.context() != context {
+            let expected = "sessions of one model with one context bound";
+            return Err(SessionError::Option { option: "sessions", found: "sessions of several".into(), expected }.into());
+        }
+        session.catch_up_if_any()?;
+    }
+    let mut segments: Vec<Segment<'_>> =
+        sessions.iter_mut().map(|(session, tokens)| Segment { cache: &mut session.cache, tokens, outputs: 1 }).collect();
+    let logits = model.forward(&rotations, &mut segments, Output::Logits)?;
+    for ((session, tokens), logits) in sessions.iter_mut().zip(logits.chunks_exact(model.decoder.spec().n_vocab)) {
+        session.tokens.extend(*tokens);
+        session.logits = logits.to_vec();
+    }
+    Ok(())
+}

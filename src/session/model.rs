@@ -1,0 +1,172 @@
+//! An opened model: its mapped weights, the recipe, the team of workers, and (made when first asked for) its tokenizer and chat template.
+
+use super::{Session, SessionOptions};
+use crate::error::Error;
+use crate::file::{LoadMode, ModelFile};
+use crate::forward::{Arithmetic, Decoder, Output, Rotations, Segment, Workspace};
+use crate::kv::CacheType;
+use crate::parallel::{Team, machine};
+use crate::text::{ChatTemplate, Tokenizer};
+use kinglet_models::Spec;
+use kinglet_quant::isa::Level;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// How a model is opened and computed.
+#[derive(Debug, Clone, Default)]
+pub struct ModelOptions {
+    /// How its file is brought into memory.
+    pub load: LoadMode,
+    /// Threads; `None` is what the machine has for this process.
+    pub threads: Option<usize>,
+    /// Plain f32 arithmetic, scalar and slow: what the fast kernels are compared with.
+    pub reference: bool,
+}
+
+/// An opened model. Clones share everything; sessions of one model may run on different threads.
+#[derive(Clone)]
+pub struct Model {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Model({}, {} layers)", self.spec().family, self.spec().layers.len())
+    }
+}
+
+pub(crate) struct Shared {
+    pub(crate) file: ModelFile,
+    pub(crate) decoder: Decoder,
+    team: Team,
+    work: Mutex<Workspace>,
+    tokenizer: OnceLock<Tokenizer>,
+    template: OnceLock<ChatTemplate>,
+}
+
+impl Model {
+    /// Opens a GGUF file (or the first of several), or a Hugging Face folder. The weights are mapped, not read: this takes milliseconds.
+    ///
+    /// # Errors
+    /// Where the file can't be read, is damaged, or holds a model of an unknown family.
+    pub fn open(path: impl AsRef<Path>) -> Result<Model, Error> {
+        Model::open_with(path, &ModelOptions::default())
+    }
+
+    /// As [`Model::open`], with options.
+    ///
+    /// # Errors
+    /// As [`Model::open`]; where `KINGLET_ISA` names a level that this machine lacks; where threads can't be started.
+    pub fn open_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Model, Error> {
+        let file = ModelFile::open_with(path.as_ref(), options.load)?;
+        let spec = kinglet_models::resolve(&file)?;
+        let arithmetic = if options.reference { Arithmetic::Reference } else { Arithmetic::Fast(Level::detect()?) };
+        let decoder = Decoder::find(&file, spec, arithmetic)?;
+        let threads = options.threads.unwrap_or_else(machine::threads);
+        let team = Team::new(threads).map_err(|source| Error::Threads { threads, source })?;
+        let (work, tokenizer, template) = (Mutex::default(), OnceLock::new(), OnceLock::new());
+        Ok(Model { shared: Arc::new(Shared { file, decoder, team, work, tokenizer, template }) })
+    }
+
+    /// A new, empty session.
+    ///
+    /// # Errors
+    /// Where an option is out of its range.
+    pub fn session(&self, options: SessionOptions) -> Result<Session, Error> {
+        Session::new(Arc::clone(&self.shared), &options)
+    }
+
+    /// The model's recipe: its family, sizes and layers.
+    pub fn spec(&self) -> &Spec {
+        self.shared.decoder.spec()
+    }
+
+    /// The model's file.
+    pub fn file(&self) -> &ModelFile {
+        &self.shared.file
+    }
+
+    /// Threads that compute.
+    pub fn threads(&self) -> usize {
+        self.shared.team.threads()
+    }
+
+    /// How products are computed, and the instruction-set level.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.shared.decoder.arithmetic()
+    }
+
+    /// Bytes of weights that a decoded token reads.
+    pub fn bytes_per_token(&self) -> usize {
+        self.shared.decoder.bytes_per_token()
+    }
+
+    /// Bytes of cache that a session with `context` tokens holds.
+    pub fn cache_bytes(&self, context: usize) -> usize {
+        self.shared.cache_bytes(context)
+    }
+
+    /// Tokens that a session may hold where nothing else is asked for.
+    pub fn default_context(&self) -> usize {
+        self.shared.default_context()
+    }
+
+    /// The tokenizer, made from the file at the first call.
+    ///
+    /// # Errors
+    /// Where the file has none, or one of an unknown kind.
+    pub fn tokenizer(&self) -> Result<&Tokenizer, Error> {
+        self.shared.tokenizer()
+    }
+
+    /// The chat template: the file's, or the family's where it has none.
+    ///
+    /// # Errors
+    /// Where there is neither, or the template has a syntax error.
+    pub fn chat_template(&self) -> Result<&ChatTemplate, Error> {
+        self.shared.chat_template()
+    }
+}
+
+impl Shared {
+    pub(crate) fn tokenizer(&self) -> Result<&Tokenizer, Error> {
+        if let Some(tokenizer) = self.tokenizer.get() {
+            return Ok(tokenizer);
+        }
+        let tokenizer = Tokenizer::from_model(&self.file)?;
+        Ok(self.tokenizer.get_or_init(|| tokenizer))
+    }
+
+    pub(crate) fn chat_template(&self) -> Result<&ChatTemplate, Error> {
+        if let Some(template) = self.template.get() {
+            return Ok(template);
+        }
+        let template = ChatTemplate::from_model(&self.file, self.tokenizer()?)?;
+        Ok(self.template.get_or_init(|| template))
+    }
+
+    /// One pass of the team over `segments`.
+    pub(crate) fn forward(&self, rotations: &Rotations, segments: &mut [Segment<'_>], output: Output) -> Result<Vec<f32>, Error> {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        self.decoder.forward(&mut self.team.gather(), &self.file, rotations, &mut work, segments, output)
+    }
+
+    pub(crate) fn cache_type(&self) -> CacheType {
+        if self.decoder.arithmetic() == Arithmetic::Reference { CacheType::F32 } else { CacheType::F16 }
+    }
+
+    pub(crate) fn cache_bytes(&self, context: usize) -> usize {
+        self.decoder.cache_shapes().map(|shape| shape.bytes(context, self.cache_type())).sum()
+    }
+
+    /// The trained context, or half of it, and so on, until the cache fits a quarter of the machine's memory.
+    pub(crate) fn default_context(&self) -> usize {
+        let trained = self.decoder.spec().trained_context.max(1);
+        let allowed = machine::memory().map_or(u64::MAX, |bytes| bytes / 4);
+        let mut context = trained;
+        while context > 512 && self.cache_bytes(context) as u64 > allowed {
+            context /= 2;
+        }
+        context
+    }
+}
