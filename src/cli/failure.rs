@@ -1,6 +1,7 @@
 //! How a command ends badly: one line for a person, a hint where one helps, and the exit code that scripts look at.
 //! Every error of the library becomes one of these at the door of the program, so that printing stands in one place.
 
+use crate::error::{Error, SessionError};
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
@@ -92,6 +93,16 @@ impl fmt::Display for Failure {
             Failure::Closed => f.write_str("the output was closed"),
             Failure::Interrupted => f.write_str("interrupted"),
             Failure::Usage(message) | Failure::Error(message) => f.write_str(&message.what),
+        }
+    }
+}
+
+/// The library's errors are written for a person already; wrong values of options are wrong command lines.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        match error {
+            Error::Session(SessionError::Option { .. }) | Error::Generate(_) => Failure::usage(error),
+            _ => Failure::error(error),
         }
     }
 }

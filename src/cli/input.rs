@@ -22,7 +22,8 @@ pub fn stdin(what: &str) -> Result<String, Failure> {
 }
 
 fn utf8(bytes: Vec<u8>, whence: &str) -> Result<String, Failure> {
-    String::from_utf8(bytes).map_err(|e| Failure::error(format!("{whence} is no UTF-8 text: byte {} breaks it", e.utf8_error().valid_up_to())))
+    String::from_utf8(bytes)
+        .map_err(|e| Failure::error(format!("{whence} is no UTF-8 text: byte {} breaks it", e.utf8_error().valid_up_to())))
 }
 
 /// `\n`, `\r`, `\t`, `\\`, `\"` and `\'` become what they stand for; any other backslash stays.

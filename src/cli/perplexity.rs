@@ -55,7 +55,8 @@ impl Command for Perplexity {
         let model = self.model.open()?;
         let tokenizer = model.tokenizer()?;
         let bos = tokenizer.bos().filter(|_| tokenizer.add_bos());
-        let mut tokens: Vec<TokenId> = bos.into_iter().chain(tokenizer.encode(&text, Special::Plain).map_err(crate::Error::from)?).collect();
+        let mut tokens: Vec<TokenId> =
+            bos.into_iter().chain(tokenizer.encode(&text, Special::Plain).map_err(crate::Error::from)?).collect();
         if self.context < 4 || tokens.len() < 2 * self.context {
             let (found, needed) = (tokens.len(), 2 * self.context);
             return Err(Failure::error(format!("the text has {found} tokens, two chunks of {} need {needed}", self.context))

@@ -10,7 +10,7 @@ use crate::text::{Message, RenderOptions, Special};
 use crate::types::TokenId;
 use crate::{Model, Session};
 use kinglet_models::Metadata;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Instant;
 

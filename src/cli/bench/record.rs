@@ -4,8 +4,8 @@ use super::Test;
 use super::machine::{self, Limits};
 use crate::Model;
 use crate::forward::Arithmetic;
-use kinglet_models::{Metadata, Value};
-use serde_json::{Map, json};
+use kinglet_models::{Metadata, Value as Meta};
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -51,7 +51,7 @@ pub struct Record {
     /// The share of the machine's limit, where the limit is known.
     pub share: Option<f64>,
     /// All fields, by name.
-    pub fields: Map<String, serde_json::Value>,
+    pub fields: Map<String, Value>,
 }
 
 impl Record {
@@ -67,58 +67,58 @@ impl Record {
             Arithmetic::Fast(level) => (level.name(), "f16"),
             Arithmetic::Reference => ("reference", "f32"),
         };
-        let fields = json!({
-            "build_commit": "unknown",
-            "build_number": 0,
-            "cpu_info": machine::processor(),
-            "gpu_info": "",
-            "backends": "CPU",
-            "model_filename": subject.path.display().to_string(),
-            "model_type": subject.kind,
-            "model_size": subject.bytes,
-            "model_n_params": subject.weights,
-            "n_batch": crate::session::BATCH,
-            "n_ubatch": crate::session::BATCH,
-            "n_threads": subject.model.threads(),
-            "cpu_mask": "0x0",
-            "cpu_strict": false,
-            "poll": 0,
-            "type_k": cache_type,
-            "type_v": cache_type,
-            "n_gpu_layers": 0,
-            "n_cpu_moe": 0,
-            "split_mode": "none",
-            "main_gpu": 0,
-            "no_kv_offload": false,
-            "flash_attn": true,
-            "devices": "none",
-            "tensor_split": "0.00",
-            "tensor_buft_overrides": "none",
-            "load_mode": subject.load,
-            "lazy_mode": "auto",
-            "embeddings": false,
-            "no_op_offload": 0,
-            "no_host": false,
-            "repack": false,
-            "fit_target": 0,
-            "fit_min_ctx": 0,
-            "n_prompt": test.n_prompt,
-            "n_gen": test.n_gen,
-            "n_depth": test.n_depth,
-            "test_time": now(),
-            "avg_ns": avg_ns.round() as u64,
-            "stddev_ns": stddev_ns.round() as u64,
-            "avg_ts": speed.0,
-            "stddev_ts": speed.1,
-            "samples_ns": ns.iter().map(|&ns| ns as u64).collect::<Vec<_>>(),
-            "samples_ts": ts,
-            "program": concat!("kinglet ", env!("CARGO_PKG_VERSION")),
-            "isa": isa,
-            "read_gb_per_s": limits.read(subject.model.threads()).map(|read| read / 1e9),
-            "limit_ts": limit,
-            "share_of_limit": share,
-        });
-        let serde_json::Value::Object(fields) = fields else { unreachable!("json! with braces makes an object") };
+        let fields: Vec<(&str, Value)> = vec![
+            ("build_commit", "unknown".into()),
+            ("build_number", 0.into()),
+            ("cpu_info", machine::processor().into()),
+            ("gpu_info", "".into()),
+            ("backends", "CPU".into()),
+            ("model_filename", subject.path.display().to_string().into()),
+            ("model_type", subject.kind.clone().into()),
+            ("model_size", subject.bytes.into()),
+            ("model_n_params", subject.weights.into()),
+            ("n_batch", crate::session::BATCH.into()),
+            ("n_ubatch", crate::session::BATCH.into()),
+            ("n_threads", subject.model.threads().into()),
+            ("cpu_mask", "0x0".into()),
+            ("cpu_strict", false.into()),
+            ("poll", 0.into()),
+            ("type_k", cache_type.into()),
+            ("type_v", cache_type.into()),
+            ("n_gpu_layers", 0.into()),
+            ("n_cpu_moe", 0.into()),
+            ("split_mode", "none".into()),
+            ("main_gpu", 0.into()),
+            ("no_kv_offload", false.into()),
+            ("flash_attn", true.into()),
+            ("devices", "none".into()),
+            ("tensor_split", "0.00".into()),
+            ("tensor_buft_overrides", "none".into()),
+            ("load_mode", subject.load.clone().into()),
+            ("lazy_mode", "auto".into()),
+            ("embeddings", false.into()),
+            ("no_op_offload", 0.into()),
+            ("no_host", false.into()),
+            ("repack", false.into()),
+            ("fit_target", 0.into()),
+            ("fit_min_ctx", 0.into()),
+            ("n_prompt", test.n_prompt.into()),
+            ("n_gen", test.n_gen.into()),
+            ("n_depth", test.n_depth.into()),
+            ("test_time", now().into()),
+            ("avg_ns", (avg_ns.round() as u64).into()),
+            ("stddev_ns", (stddev_ns.round() as u64).into()),
+            ("avg_ts", speed.0.into()),
+            ("stddev_ts", speed.1.into()),
+            ("samples_ns", ns.iter().map(|&ns| ns as u64).collect::<Vec<_>>().into()),
+            ("samples_ts", ts.into()),
+            ("program", concat!("kinglet ", env!("CARGO_PKG_VERSION")).into()),
+            ("isa", isa.into()),
+            ("read_gb_per_s", limits.read(subject.model.threads()).map(|read| read / 1e9).into()),
+            ("limit_ts", limit.into()),
+            ("share_of_limit", share.into()),
+        ];
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Record {
             test: name(test),
             threads: subject.model.threads(),
@@ -164,7 +164,7 @@ fn human_count(weights: u64) -> String {
 /// The type that most of the weights have, or the file's own word for its mix.
 fn main_type(model: &Model) -> String {
     let file_type = match model.file().get("general.file_type") {
-        Some(Value::Int(id)) => FILE_TYPES.iter().find(|(known, _)| *known == id).map(|(_, name)| *name),
+        Some(Meta::Int(id)) => FILE_TYPES.iter().find(|(known, _)| *known == id).map(|(_, name)| *name),
         _ => None,
     };
     if let Some(name) = file_type {

@@ -76,7 +76,8 @@ impl Conversation {
     /// Writes the messages to a file.
     pub fn save(&self, path: &Path) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(&self.messages()).map_err(Failure::error)? + "\n";
-        output::replace(path, |mut file| file.write_all(text.as_bytes())).map_err(|e| Failure::io(format!("cannot write {}", path.display()), &e))
+        output::replace(path, |mut file| file.write_all(text.as_bytes()))
+            .map_err(|e| Failure::io(format!("cannot write {}", path.display()), &e))
     }
 
     /// Reads a file that [`Conversation::save`] (or another program) wrote.

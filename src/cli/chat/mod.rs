@@ -80,8 +80,7 @@ impl Command for Chat {
         model.chat_template().map_err(|e| Failure::from(e).hint("`kinglet run --raw` continues a text without a template"))?;
         let session = self.context.session(&model)?;
         let opened = begin.elapsed();
-        let mut room =
-            Room { flags: &self, model: &model, session, conversation, advised_temp, opened, generated: 0, retries: 0 };
+        let mut room = Room { flags: &self, model: &model, session, conversation, advised_temp, opened, generated: 0, retries: 0 };
         if let Some(system) = &self.system {
             room.conversation.set_system(Some(system));
         }
