@@ -1,7 +1,7 @@
 //! `kinglet bench`: llama-bench's tests, flags and records, so that scripts made for it work unchanged, and beside each speed what this
 //! machine could do at best. Repeats are interleaved: a machine that slows down for a while slows all tests down alike.
 
-mod machine;
+mod limits;
 mod ranges;
 mod record;
 mod report;
@@ -12,6 +12,7 @@ use super::{Command, Failure, interrupt, store};
 use crate::types::TokenId;
 use crate::{Model, Session, SessionOptions};
 use clap::ValueEnum;
+use limits::Limits;
 use record::{Record, Subject};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -108,7 +109,7 @@ impl Command for Bench {
         if tests.is_empty() {
             return Err(Failure::usage("nothing to measure: -p and -n are both 0"));
         }
-        let limits = machine::Limits::measure(&subjects);
+        let limits = Limits::measure(&subjects);
         let bar = count_bar((tests.len() as u64) * u64::from(self.repetitions), "measuring");
         for repetition in 0..self.repetitions {
             for test in &mut tests {

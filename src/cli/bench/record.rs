@@ -1,8 +1,9 @@
 //! What is recorded of a test: llama-bench's fields by their names, in its order, and our own after them.
 
 use super::Test;
-use super::machine::{self, Limits};
+use super::limits::Limits;
 use crate::Model;
+use crate::cli::machine;
 use crate::forward::Arithmetic;
 use kinglet_models::{Metadata, Value as Meta};
 use serde_json::{Map, Value};

@@ -2,15 +2,8 @@
 //! without its limit says little.
 
 use super::record::Subject;
+use crate::cli::machine::{processor, read_bandwidth};
 use std::fmt;
-use std::hint::black_box;
-use std::time::{Duration, Instant};
-
-/// Memory that is read in turn; more than any cache holds.
-const READ_BYTES: usize = 256 << 20;
-
-/// How long one limit is measured.
-const LONG_ENOUGH: Duration = Duration::from_millis(300);
 
 /// The limits for some numbers of threads.
 #[derive(Debug)]
@@ -48,27 +41,4 @@ impl fmt::Display for Limits {
         }
         write!(f, " ({})", processor())
     }
-}
-
-/// The processor's name.
-pub fn processor() -> String {
-    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = cpuinfo.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
-    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
-}
-
-/// Bytes per second that `threads` threads read from memory, the best of several rounds.
-fn read_bandwidth(threads: usize) -> f64 {
-    let words = vec![1u64; READ_BYTES / 8];
-    let (begin, mut best) = (Instant::now(), 0.0f64);
-    while begin.elapsed() < LONG_ENOUGH {
-        let round = Instant::now();
-        std::thread::scope(|scope| {
-            for part in words.chunks(words.len().div_ceil(threads)) {
-                scope.spawn(move || black_box(part.iter().fold(0u64, |sum, &word| sum.wrapping_add(word))));
-            }
-        });
-        best = best.max(READ_BYTES as f64 / round.elapsed().as_secs_f64());
-    }
-    best
 }
