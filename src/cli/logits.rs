@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 const EXAMPLES: &str = "\
 Examples:
   kinglet logits -m model.gguf --tokens \"1,5,7\" -o logits.safetensors
-  kinglet tokenize --ids \"Hello\" > ids.json && kinglet logits --tokens @ids.json --last 1 -o last.safetensors
+  kinglet tokenize --ids \"Hello\" > ids.json
+  kinglet logits --tokens @ids.json --last 1 -o last.safetensors
   kinglet logits -m ./hf-folder --tokens 1,5,7 --reference --hidden -o hidden.safetensors
 
 In Python:  safetensors.numpy.load_file(\"logits.safetensors\")[\"logits\"]

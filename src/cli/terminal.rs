@@ -79,6 +79,11 @@ fn bar(total: u64, label: &str, template: &str) -> ProgressBar {
     bar
 }
 
+/// A text out of a file that nobody vouches for, without what would steer the terminal.
+pub fn escaped(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
 /// `98.4 MB`: powers of 1000, as disks and the model hub count.
 pub fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
