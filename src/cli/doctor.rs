@@ -3,8 +3,9 @@
 use super::store::{self, Wanted, catalogue};
 use super::terminal::{Paint, human_bytes};
 use super::{Command, Failure, machine};
-use crate::parallel::machine as limits;
+use crate::parallel::machine as process;
 use kinglet_quant::isa::Level;
+use kinglet_quant::limits as quant;
 use std::io::{self, Write};
 
 const EXAMPLES: &str = "\
@@ -22,7 +23,7 @@ impl Command for Doctor {
 
     fn run(self) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        let threads = limits::threads();
+        let threads = process::threads();
         for (name, value) in [
             ("kinglet", format!("{} ({}, {})", env!("CARGO_PKG_VERSION"), std::env::consts::ARCH, std::env::consts::OS)),
             ("processor", machine::processor()),
@@ -30,9 +31,9 @@ impl Command for Doctor {
             ("levels", levels()),
             ("threads", format!("{threads} to compute with{}", machine::cores().map_or(String::new(), |n| format!(", {n} online")))),
             ("quota", machine::quota().map_or("none".to_owned(), |cores| format!("{cores:.1} cores by the control group"))),
-            ("memory", limits::memory().map_or("unknown".to_owned(), human_bytes)),
+            ("memory", process::memory().map_or("unknown".to_owned(), human_bytes)),
             ("huge pages", machine::huge_pages().unwrap_or_else(|| "unknown".to_owned())),
-            ("reading", format!("{:.1} GB/s with {threads} threads", machine::read_bandwidth(threads) / 1e9)),
+            ("limits", peaks(threads)),
             ("network", if store::offline() { "forbidden by KINGLET_OFFLINE" } else { "allowed, for `pull` alone" }.to_owned()),
             ("models", store::folder()?.display().to_string()),
         ] {
@@ -49,6 +50,13 @@ impl Command for Doctor {
         }
         Ok(())
     }
+}
+
+/// Reading and multiplying, at the level in use.
+fn peaks(threads: usize) -> String {
+    let Ok(level) = Level::detect() else { return "unknown".to_owned() };
+    let (read, multiply) = (quant::read_bandwidth(level, threads) / 1e9, quant::integer_peak(level) * threads as f64 / 1e9);
+    format!("{threads} threads read {read:.1} GB/s and multiply {multiply:.0} G/s (integers of 4 and 8 bits)")
 }
 
 /// The levels of this machine; the one in use in brackets.

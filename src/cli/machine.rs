@@ -1,8 +1,6 @@
 //! What the system tells of this machine's processor and memory. Where it tells nothing (another system than Linux), nothing is claimed.
 
 use std::fs;
-use std::hint::black_box;
-use std::time::{Duration, Instant};
 
 /// Instruction sets that make a difference to us, by the system's names for them.
 const FEATURES: &[&str] = &[
@@ -25,12 +23,6 @@ const FEATURES: &[&str] = &[
     "sve",
     "sve2",
 ];
-
-/// Memory that is read in turn when bandwidth is measured; more than any cache holds.
-const READ_BYTES: usize = 256 << 20;
-
-/// How long bandwidth is measured.
-const LONG_ENOUGH: Duration = Duration::from_millis(300);
 
 /// The processor's name, or at least its kind.
 pub fn processor() -> String {
@@ -64,22 +56,6 @@ pub fn quota() -> Option<f64> {
 pub fn huge_pages() -> Option<String> {
     let modes = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").ok()?;
     Some(modes.split_once('[')?.1.split_once(']')?.0.to_owned())
-}
-
-/// Bytes per second that `threads` threads read from memory, the best of several rounds.
-pub fn read_bandwidth(threads: usize) -> f64 {
-    let words = vec![1u64; READ_BYTES / 8];
-    let (begin, mut best) = (Instant::now(), 0.0f64);
-    while begin.elapsed() < LONG_ENOUGH {
-        let round = Instant::now();
-        std::thread::scope(|scope| {
-            for part in words.chunks(words.len().div_ceil(threads)) {
-                scope.spawn(move || black_box(part.iter().fold(0u64, |sum, &word| sum.wrapping_add(word))));
-            }
-        });
-        best = best.max(READ_BYTES as f64 / round.elapsed().as_secs_f64());
-    }
-    best
 }
 
 /// The first line of /proc/cpuinfo with this name.

@@ -25,7 +25,8 @@ Examples:
   kinglet bench -o json > today.json                 keys as llama-bench's
 
 ppN: reading a prompt of N tokens; tgN: writing N tokens; @ dN: after N tokens of context. In the
-table, `of limit` is the share of what this machine's memory allows, measured in the same run.";
+table, `of limit` is the share of what the memory (tg) or the multipliers (pp) of this machine allow,
+measured in the same run.";
 
 /// Measure speed, as llama-bench does.
 #[derive(Debug, clap::Args)]

@@ -62,8 +62,9 @@ impl Record {
         let tokens = (test.n_prompt + test.n_gen) as f64;
         let ts: Vec<f64> = ns.iter().map(|ns| 1e9 * tokens / ns).collect();
         let ((avg_ns, stddev_ns), speed) = (mean_and_deviation(&ns), mean_and_deviation(&ts));
-        let limit = (test.n_prompt == 0).then(|| limits.decode(subject, test.n_gen, test.n_depth)).flatten();
-        let share = limit.map(|limit| speed.0 / limit);
+        let limit = limits.of(subject);
+        let limit_ts = limit.map(|limit| limit.tokens_per_second(subject, test.n_prompt, test.n_gen, test.n_depth));
+        let share = limit_ts.map(|limit| speed.0 / limit);
         let (isa, cache_type) = match subject.model.arithmetic() {
             Arithmetic::Fast(level) => (level.name(), "f16"),
             Arithmetic::Reference => ("reference", "f32"),
@@ -115,8 +116,9 @@ impl Record {
             ("samples_ts", ts.into()),
             ("program", concat!("kinglet ", env!("CARGO_PKG_VERSION")).into()),
             ("isa", isa.into()),
-            ("read_gb_per_s", limits.read(subject.model.threads()).map(|read| read / 1e9).into()),
-            ("limit_ts", limit.into()),
+            ("read_gb_per_s", limit.map(|limit| limit.read / 1e9).into()),
+            ("multiply_g_per_s", limit.map(|limit| limit.multiply / 1e9).into()),
+            ("limit_ts", limit_ts.into()),
             ("share_of_limit", share.into()),
         ];
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
