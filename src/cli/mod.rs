@@ -1,18 +1,34 @@
 //! The program: one file per command, and one list of them. A command parses its flags, calls the library and prints; what it
 //! prints for others to use goes to stdout, all talk (progress, timings, warnings) to stderr.
 
+mod answer;
+mod bench;
+mod chat;
 mod completions;
+mod doctor;
 mod failure;
+mod flags;
+mod input;
+mod inspect;
 mod interrupt;
 mod list;
+mod logits;
+mod machine;
+mod output;
+mod perplexity;
 mod pull;
+mod quantize;
+mod run;
+mod stats;
 mod store;
 mod terminal;
+mod tokenize;
 
 pub use failure::Failure;
 
 use clap::ArgMatches;
 use clap::error::ErrorKind;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// A command of the program; its flags are its fields.
@@ -36,13 +52,28 @@ const fn entry<C: Command>() -> Entry {
 }
 
 /// Every command, in the order of `kinglet --help`.
-const COMMANDS: &[Entry] = &[entry::<pull::Pull>(), entry::<list::List>(), entry::<completions::Completions>()];
+#[rustfmt::skip]
+const COMMANDS: &[Entry] = &[
+    entry::<run::Run>(),
+    entry::<chat::Chat>(),
+    entry::<pull::Pull>(),
+    entry::<list::List>(),
+    entry::<inspect::Inspect>(),
+    entry::<tokenize::Tokenize>(),
+    entry::<quantize::Quantize>(),
+    entry::<perplexity::Perplexity>(),
+    entry::<bench::Bench>(),
+    entry::<logits::Logits>(),
+    entry::<doctor::Doctor>(),
+    entry::<completions::Completions>(),
+];
 
 const ABOUT: &str = "Run language models on this machine's processor: offline, in a terminal, a pipe or a program.";
 
 const EPILOGUE: &str = "\
-A model (-m) is a file, a folder with config.json and safetensors, a short name (see `kinglet list`) or hf:OWNER/REPO/FILE.gguf.
-Without -m the small default model is used, and fetched the first time.
+A model (-m) is a file, a folder with config.json and safetensors, a short name (see `kinglet list`)
+or hf:OWNER/REPO/FILE.gguf. Without -m the small default model is used, and fetched the first
+time.
 
 Environment:
   KINGLET_MODELS   the folder where models are kept (see `kinglet list`)
@@ -50,7 +81,8 @@ Environment:
   KINGLET_ISA      use another instruction-set level than the best of this processor
   NO_COLOR         no colours
 
-Exit codes: 0 done, 1 an error (one line on stderr says which), 2 a wrong command line, 130 interrupted.";
+Exit codes: 0 done, 1 an error (one line on stderr says which), 2 a wrong command line,
+130 interrupted.";
 
 /// The whole command line, as clap sees it.
 fn program() -> clap::Command {
@@ -59,16 +91,14 @@ fn program() -> clap::Command {
         .about(ABOUT)
         .after_help(EPILOGUE)
         .subcommand_required(true)
-        .arg_required_else_help(true)
-        .infer_subcommands(false)
-        .max_term_width(110);
+        .arg_required_else_help(true);
     COMMANDS.iter().fold(program, |program, entry| program.subcommand((entry.describe)(clap::Command::new(entry.name))))
 }
 
 /// Parses the command line, runs the command, says what went wrong.
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(report_panic));
-    let matches = match program().try_get_matches() {
+    let matches = match program().try_get_matches_from(std::env::args_os().map(spelled_out)) {
         Ok(matches) => matches,
         Err(error) => {
             // Where even the help can't be written there is nobody to tell.
@@ -85,6 +115,12 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// llama.cpp has flags of several letters behind one dash, which clap reads as several flags.
+fn spelled_out(argument: OsString) -> OsString {
+    const LONG: &[(&str, &str)] = &[("-pg", "--pg"), ("-sys", "--system")];
+    LONG.iter().find(|(short, _)| argument == *short).map_or(argument, |(_, long)| OsString::from(long))
 }
 
 fn parse_and_run<C: Command>(matches: &ArgMatches) -> Result<(), Failure> {
