@@ -7,7 +7,6 @@ mod hub;
 mod packages;
 
 use super::Failure;
-use super::terminal::note;
 use catalogue::{CATALOGUE, DEFAULT, Entry};
 use std::path::{Path, PathBuf};
 
@@ -85,9 +84,6 @@ fn obtain(wanted: &Wanted) -> Result<PathBuf, Failure> {
         Wanted::Hub { .. } => path.is_file(),
     };
     if !there {
-        if let Wanted::Listed(entry) = wanted {
-            note(format!("{} is not in {} yet", entry.name, folder()?.display()));
-        }
         fetch::fetch(wanted, &path)?;
     }
     Ok(path)
