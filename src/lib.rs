@@ -4,6 +4,8 @@
 //! [`Model::open`] is where a program begins; [`Session`] is what it works with.
 
 pub mod attention;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod error;
 pub mod eval;
 pub mod file;

@@ -1,2 +1,5 @@
-//! The program `kinglet`.
-fn main() {}
+//! The program `kinglet`; everything is in [`kinglet::cli`].
+
+fn main() -> std::process::ExitCode {
+    kinglet::cli::main()
+}

@@ -1,0 +1,93 @@
+//! What this machine allows at best, measured in the same run as the tests: how fast it reads memory and how fast it multiplies. A speed
+//! without its limit says little.
+
+use super::record::Subject;
+use crate::cli::machine::processor;
+use kinglet_models::{Attention, FeedForward, Spec};
+use kinglet_quant::isa::Level;
+use kinglet_quant::limits::{f32_peak, integer_peak, read_bandwidth};
+use std::fmt;
+
+/// The limits for the levels and numbers of threads that are tested.
+#[derive(Debug)]
+pub struct Limits {
+    measured: Vec<Limit>,
+}
+
+/// What one level reaches on a number of threads.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    level: Level,
+    threads: usize,
+    /// Bytes read per second.
+    pub read: f64,
+    /// Integer multiply-accumulates per second.
+    pub multiply: f64,
+    /// The same in f32, in which attention is computed.
+    multiply_f32: f64,
+}
+
+impl Limits {
+    /// Measures them.
+    pub fn measure(subjects: &[Subject]) -> Limits {
+        let mut measured: Vec<Limit> = Vec::new();
+        for subject in subjects {
+            let (level, threads) = (subject.model.arithmetic().level(), subject.model.threads());
+            if !measured.iter().any(|limit| limit.level == level && limit.threads == threads) {
+                measured.push(Limit {
+                    level,
+                    threads,
+                    read: read_bandwidth(level, threads),
+                    multiply: integer_peak(level) * threads as f64,
+                    multiply_f32: f32_peak(level) * threads as f64,
+                });
+            }
+        }
+        Limits { measured }
+    }
+
+    /// The limit that applies to `subject`.
+    pub fn of(&self, subject: &Subject) -> Option<Limit> {
+        let (level, threads) = (subject.model.arithmetic().level(), subject.model.threads());
+        self.measured.iter().copied().find(|limit| limit.level == level && limit.threads == threads)
+    }
+}
+
+impl Limit {
+    /// Tokens per second that a test could reach: a token that is written reads all weights that it uses and the cache before it; a
+    /// token that is read is multiplied with them.
+    pub fn tokens_per_second(&self, subject: &Subject, n_prompt: usize, n_gen: usize, n_depth: usize) -> f64 {
+        let model = &subject.model;
+        let (weights, attention) = products(model.spec(), n_depth + n_prompt / 2);
+        let reading = n_prompt as f64 * (weights / self.multiply + attention / self.multiply_f32);
+        let bytes = model.bytes_per_token() + model.cache_bytes(n_depth + n_prompt + n_gen / 2);
+        let writing = n_gen as f64 * bytes as f64 / self.read;
+        (n_prompt + n_gen) as f64 / (reading + writing)
+    }
+}
+
+/// Multiplications for one token of a prompt: with the weights of the layers, and with the keys and values of `before` tokens.
+fn products(spec: &Spec, before: usize) -> (f64, f64) {
+    let (mut weights, mut attention) = (0, 0);
+    for layer in &spec.layers {
+        let Attention { n_heads, n_kv_heads, d_head, window, .. } = layer.attention;
+        weights += 2 * spec.d_model * d_head * (n_heads + n_kv_heads);
+        weights += match &layer.feed {
+            FeedForward::Dense(dense) => (2 + usize::from(dense.gate.is_some())) * spec.d_model * dense.d_ff,
+            FeedForward::Experts(experts) => spec.d_model * (3 * experts.n_used * experts.d_ff + experts.n_experts),
+        };
+        attention += 2 * n_heads * d_head * window.map_or(before, |window| before.min(window));
+    }
+    (weights as f64, attention as f64)
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "limits ({}):", processor())?;
+        for (at, Limit { level, threads, read, multiply, .. }) in self.measured.iter().enumerate() {
+            let comma = if at > 0 { ";" } else { "" };
+            write!(f, "{comma} {threads} threads with {level} read {:.1} GB/s, multiply {:.0} G/s", read / 1e9, multiply / 1e9)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! `kinglet chat`: a conversation in the terminal. Each turn is rendered by the model's template and only what is new is computed;
+//! in a pipe, every line of stdin is one turn.
+
+mod commands;
+mod conversation;
+mod lines;
+
+use super::answer::{self, Printed};
+use super::flags::{AnswerFlags, ContextFlags, ModelFlags};
+use super::terminal::{Paint, note, warn};
+use super::{Command, Failure, interrupt, stats};
+use crate::generate::FinishReason;
+use crate::{Model, Session};
+use commands::Next;
+use conversation::Conversation;
+use lines::{Line, Lines};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const EXAMPLES: &str = "\
+Examples:
+  kinglet chat
+  kinglet chat -m gemma-3-270m --system \"You answer in one sentence.\"
+  kinglet chat --load-chat holidays.json
+  printf 'Hello\\nAnd in French?\\n' | kinglet chat --temp 0     one turn a line
+
+Type /help inside for the commands. Ctrl-C stops an answer, Ctrl-D ends the chat; Alt-Enter or a
+backslash at the end begins a new line.";
+
+/// Talk with a model.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Chat {
+    /// What the model is told before the first turn
+    #[arg(long, value_name = "TEXT", visible_alias = "system-prompt")]
+    system: Option<String>,
+
+    /// Go on with a conversation that /save wrote
+    #[arg(long, value_name = "FILE")]
+    load_chat: Option<PathBuf>,
+
+    #[command(flatten)]
+    model: ModelFlags,
+
+    #[command(flatten)]
+    context: ContextFlags,
+
+    #[command(flatten)]
+    answer: AnswerFlags,
+}
+
+/// A chat that is going on.
+struct Room<'a> {
+    flags: &'a Chat,
+    model: &'a Model,
+    session: Session,
+    conversation: Conversation,
+    advised_temp: Option<f32>,
+    opened: Duration,
+    /// Tokens of the last answer.
+    generated: usize,
+    /// How often the last question was asked again: another answer needs another seed.
+    retries: u64,
+}
+
+impl Command for Chat {
+    const NAME: &'static str = "chat";
+
+    fn run(self) -> Result<(), Failure> {
+        let path = self.model.path()?;
+        let advised_temp = self.model.advised_temp(&path);
+        // Wrong flags should be told before the first question, not after it.
+        self.answer.options(advised_temp, interrupt::listen().flag())?;
+        let conversation = match &self.load_chat {
+            Some(file) => Conversation::load(file)?,
+            None => Conversation::default(),
+        };
+        let begin = Instant::now();
+        let model = self.model.open_path(&path)?;
+        model.chat_template().map_err(|e| Failure::from(e).hint("`kinglet run --raw` continues a text without a template"))?;
+        let session = self.context.session(&model)?;
+        let opened = begin.elapsed();
+        let mut room = Room { flags: &self, model: &model, session, conversation, advised_temp, opened, generated: 0, retries: 0 };
+        if let Some(system) = &self.system {
+            room.conversation.set_system(Some(system));
+        }
+        room.talk()?;
+        if self.answer.stats {
+            stats::print(&model, &room.session, opened, room.generated);
+        }
+        Ok(())
+    }
+}
+
+impl Room<'_> {
+    fn talk(&mut self) -> Result<(), Failure> {
+        let mut lines = Lines::open()?;
+        if lines.interactive() {
+            let (family, context) = (self.model.spec().family, self.session.context());
+            note(Paint::stderr().dim(&format!("{family}, {context} tokens of context. /help shows the commands, Ctrl-D ends.")));
+        }
+        loop {
+            let text = match lines.next()? {
+                Line::Text(text) => text,
+                Line::Empty => continue,
+                Line::End => return Ok(()),
+            };
+            let next = match text.strip_prefix('/') {
+                Some(command) => commands::run(self, command),
+                None => Ok(Next::Ask(text)),
+            };
+            let answered = match next {
+                Ok(Next::Ask(question)) => self.ask(&question),
+                Ok(Next::Again(question)) => self.ask_again(&question),
+                Ok(Next::Listen) => continue,
+                Ok(Next::End) => return Ok(()),
+                Err(failure) => Err(failure),
+            };
+            match answered {
+                Ok(()) => {}
+                Err(Failure::Closed) => return Err(Failure::Closed),
+                // In a script a turn that fails is an error; a person can go on.
+                Err(failure) if lines.interactive() => {
+                    failure.report();
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    fn ask(&mut self, question: &str) -> Result<(), Failure> {
+        self.retries = 0;
+        self.turn(question)
+    }
+
+    fn ask_again(&mut self, question: &str) -> Result<(), Failure> {
+        self.retries += 1;
+        self.turn(question)
+    }
+
+    /// One question, one answer; both join the conversation only if there is an answer.
+    fn turn(&mut self, question: &str) -> Result<(), Failure> {
+        let interrupt = interrupt::listen();
+        let mut options = self.flags.answer.options(self.advised_temp, interrupt.flag())?;
+        options.sampler.seed = options.sampler.seed.map(|seed| seed.wrapping_add(self.retries));
+        let dropped = self.conversation.fit(&self.session, question, options.max_tokens)?;
+        if dropped > 0 {
+            warn(format!("the context is full: the {dropped} oldest turns are forgotten"));
+        }
+        let tokens = self.conversation.tokens(&self.session, question)?;
+        if !answer::prefill(&mut self.session, &tokens, &interrupt)? {
+            note("(stopped)");
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        let Printed { reason, text, generated } = answer::print(self.session.generate(options)?, &mut out)?;
+        if !text.ends_with('\n') {
+            writeln!(out)?;
+        }
+        out.flush()?;
+        self.generated = generated;
+        match reason {
+            FinishReason::Cancelled => note("(stopped)"),
+            FinishReason::Length => note(format!("(cut off after {generated} tokens; see -n and -c)")),
+            _ => {}
+        }
+        self.conversation.add(question, &text);
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! The position scheme of a model in words and in JSON: what turns queries and keys, how far back a layer sees, and how the trained
+//! length was stretched. Layers that are alike share a line.
+
+use kinglet_models::{Activation, Factors, FeedForward, Layer, Pairing, Rope, RopeScaling, Spec};
+use serde_json::{Value, json};
+
+/// Layers that treat positions alike.
+#[derive(Debug)]
+pub struct Group<'a> {
+    layers: Vec<usize>,
+    rope: Option<&'a Rope>,
+    window: Option<usize>,
+}
+
+/// The layers of a model by their position scheme, in the order of their first layers.
+pub fn groups(spec: &Spec) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for (at, Layer { attention, .. }) in spec.layers.iter().enumerate() {
+        let (rope, window) = (attention.rope.as_ref(), attention.window);
+        match groups.iter_mut().find(|group| group.rope == rope && group.window == window) {
+            Some(group) => group.layers.push(at),
+            None => groups.push(Group { layers: vec![at], rope, window }),
+        }
+    }
+    groups
+}
+
+impl Group<'_> {
+    /// `layers 0-4, 6-10: RoPE, base 10000, …; sees the last 512 tokens`.
+    pub fn words(&self) -> String {
+        let scheme = self.rope.map_or("no position (NoPE)".to_owned(), rope_words);
+        let sight = self.window.map_or("sees all tokens".to_owned(), |window| format!("sees the last {window} tokens"));
+        format!("layers {}: {scheme}; {sight}", ranges(&self.layers))
+    }
+
+    /// The same for programs.
+    pub fn json(&self) -> Value {
+        json!({ "layers": self.layers, "rope": self.rope.map(rope_json), "window": self.window })
+    }
+}
+
+fn rope_words(rope: &Rope) -> String {
+    let pairs = match rope.pairing {
+        Pairing::Adjacent => "adjacent pairs",
+        Pairing::Halves => "halves",
+    };
+    let own = rope.factors.as_ref().map_or(String::new(), |part| format!(", divisors from {}", part.name));
+    format!("RoPE, base {}, {} dimensions in {pairs}, {}{own}", rope.base, rope.dims, scaling_words(&rope.scaling))
+}
+
+fn scaling_words(scaling: &RopeScaling) -> String {
+    match scaling {
+        RopeScaling::None => "as trained".to_owned(),
+        RopeScaling::Linear { factor } => format!("positions divided by {factor} (linear)"),
+        RopeScaling::DynamicNtk { factor, original } => format!("dynamic NTK by {factor} beyond {original} tokens"),
+        RopeScaling::Yarn { factor, original, beta_fast, beta_slow, attention_factor, .. } => {
+            format!("YaRN by {factor} from {original} tokens (fast {beta_fast}, slow {beta_slow}, attention × {attention_factor})")
+        }
+        RopeScaling::Llama3 { factor, low, high, original } => {
+            format!("Llama 3 by {factor} from {original} tokens (low {low}, high {high})")
+        }
+        RopeScaling::LongRope { original, attention_factor, .. } => {
+            format!("LongRoPE from {original} tokens (attention × {attention_factor})")
+        }
+    }
+}
+
+fn rope_json(rope: &Rope) -> Value {
+    let pairing = match rope.pairing {
+        Pairing::Adjacent => "adjacent",
+        Pairing::Halves => "halves",
+    };
+    let factors = rope.factors.as_ref().map(|part| part.name.as_str());
+    json!({ "pairing": pairing, "dims": rope.dims, "base": rope.base, "factors": factors, "scaling": scaling_json(&rope.scaling) })
+}
+
+fn scaling_json(scaling: &RopeScaling) -> Value {
+    match scaling {
+        RopeScaling::None => Value::Null,
+        RopeScaling::Linear { factor } => json!({ "kind": "linear", "factor": factor }),
+        RopeScaling::DynamicNtk { factor, original } => json!({ "kind": "dynamic-ntk", "factor": factor, "original": original }),
+        RopeScaling::Yarn { factor, original, beta_fast, beta_slow, attention_factor, truncate } => json!({
+            "kind": "yarn", "factor": factor, "original": original, "beta_fast": beta_fast, "beta_slow": beta_slow,
+            "attention_factor": attention_factor, "truncate": truncate,
+        }),
+        RopeScaling::Llama3 { factor, low, high, original } => {
+            json!({ "kind": "llama3", "factor": factor, "low": low, "high": high, "original": original })
+        }
+        RopeScaling::LongRope { short, long, original, attention_factor } => json!({
+            "kind": "longrope", "original": original, "attention_factor": attention_factor,
+            "short": factors_json(short), "long": factors_json(long),
+        }),
+    }
+}
+
+fn factors_json(factors: &Factors) -> Value {
+    match factors {
+        Factors::Values(values) => json!(values),
+        Factors::Tensor(part) => json!(part.name),
+    }
+}
+
+/// `0-4, 6-10, 12`.
+fn ranges(numbers: &[usize]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for &number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let words: Vec<String> = runs.iter().map(|(a, b)| if a == b { a.to_string() } else { format!("{a}-{b}") }).collect();
+    words.join(", ")
+}
+
+/// What a layer is made of, in a line: `9 heads of 64 over 3 key/value heads, SwiGLU 1536`.
+pub fn layer_words(layer: &Layer) -> String {
+    let attention = &layer.attention;
+    let heads = format!("{} heads of {} over {} key/value heads", attention.n_heads, attention.d_head, attention.n_kv_heads);
+    let feed = match &layer.feed {
+        FeedForward::Dense(dense) => format!("feed-forward {} ({})", dense.d_ff, activation(dense.activation)),
+        FeedForward::Experts(experts) => {
+            format!("{} of {} experts of {} ({})", experts.n_used, experts.n_experts, experts.d_ff, activation(experts.activation))
+        }
+    };
+    format!("{heads}, {feed}")
+}
+
+fn activation(activation: Activation) -> &'static str {
+    match activation {
+        Activation::Silu => "SiLU",
+        Activation::GeluTanh => "GELU by tanh",
+        Activation::Gelu => "GELU",
+        Activation::Relu => "ReLU",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn neighbours_make_a_range() {
+        assert_eq!(ranges(&[0, 1, 2, 4, 6, 7]), "0-2, 4, 6-7");
+        assert_eq!(ranges(&[]), "");
+    }
+}

@@ -1,0 +1,69 @@
+//! What the system tells of this machine's processor and memory. Where it tells nothing (another system than Linux), nothing is claimed.
+
+use std::fs;
+
+/// Instruction sets that make a difference to us, by the system's names for them.
+const FEATURES: &[&str] = &[
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "f16c",
+    "avx_vnni",
+    "avx512f",
+    "avx512bw",
+    "avx512vl",
+    "avx512_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "asimd",
+    "asimddp",
+    "i8mm",
+    "bf16",
+    "sve",
+    "sve2",
+];
+
+/// The processor's name, or at least its kind.
+pub fn processor() -> String {
+    cpuinfo("model name").or_else(|| cpuinfo("Model")).unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+/// The instruction sets that it has, of those that make a difference.
+pub fn features() -> Vec<&'static str> {
+    let flags = cpuinfo("flags").or_else(|| cpuinfo("Features")).unwrap_or_default();
+    FEATURES.iter().copied().filter(|feature| flags.split_whitespace().any(|flag| flag == *feature)).collect()
+}
+
+/// Logical cores of the machine that are switched on.
+pub fn cores() -> Option<usize> {
+    let online = fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(last.parse::<usize>().ok()?.checked_sub(first.parse().ok()?)? + 1)
+    };
+    online.trim().split(',').map(count).sum()
+}
+
+/// How many cores' time the control group allows, where it allows less than all.
+pub fn quota() -> Option<f64> {
+    let max = fs::read_to_string("/sys/fs/cgroup/cpu.max").ok()?;
+    let (quota, period) = max.trim().split_once(' ')?;
+    Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
+}
+
+/// The system's setting for transparent huge pages: `always`, `madvise` or `never`.
+pub fn huge_pages() -> Option<String> {
+    let modes = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").ok()?;
+    Some(modes.split_once('[')?.1.split_once(']')?.0.to_owned())
+}
+
+/// The first line of /proc/cpuinfo with this name.
+fn cpuinfo(name: &str) -> Option<String> {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let value = |line: &str| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == name).then(|| value.trim().to_owned())
+    };
+    cpuinfo.lines().find_map(value)
+}
