@@ -23,13 +23,15 @@ pub enum Value {
     Text(String),
     /// A list of scalars.
     List(Vec<Value>),
+    /// An explicit `null` of `config.json`: unlike a missing key it switches a family's default off (`"sliding_window": null`).
+    Null,
 }
 
 /// Read access to a model file's metadata.
 pub trait Metadata {
     /// Which names apply.
     fn layout(&self) -> Layout;
-    /// The value at `key`; `None` where the key is missing, `null`, or an object.
+    /// The value at `key`; `None` where the key is missing or an object.
     fn get(&self, key: &str) -> Option<Value>;
     /// A tensor's shape, rows first (`[outputs, inputs]`), or `None` where the file has no such tensor.
     fn tensor_shape(&self, name: &str) -> Option<Vec<usize>>;

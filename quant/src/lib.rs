@@ -6,9 +6,12 @@
 pub mod columns;
 pub mod format;
 pub mod isa;
+pub mod kernel;
+pub mod limits;
 pub mod matrix;
 
 pub use columns::ColumnsMut;
-pub use format::{FormatError, Type, Unpacked32, dequantize};
+pub use format::{FormatError, Type, UnknownType, Unpacked32, dequantize, quantize, quantize_into};
 pub use isa::Level;
+pub use kernel::{Activations, Batch, Input, InputKind, Scratch, Write, multiply, multiply_reference, wants};
 pub use matrix::Matrix;

@@ -1,16 +1,29 @@
 //! What can go wrong, floor by floor. Each variant says what was being done to what, what was expected and what was found, in one line
 //! for a person.
 
+pub mod file;
 pub mod generate;
 mod session;
+mod text;
 
+pub use file::{FileError, Optional};
 pub use generate::GenerateError;
 pub use session::SessionError;
+pub use text::TextError;
 
 /// Any error of the library.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A model's files.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The model's family or its hyper-parameters.
+    #[error(transparent)]
+    Model(#[from] kinglet_models::ModelError),
+    /// Tokenizers and chat templates.
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// The options of generation, and logits that leave nothing to choose.
     #[error(transparent)]
     Generate(#[from] GenerateError),

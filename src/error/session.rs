@@ -7,7 +7,9 @@ use crate::types::TokenId;
 #[non_exhaustive]
 pub enum SessionError {
     /// The cache would pass its bound.
-    #[error("the context is full: it holds {held} of {bound} tokens and {asked} more are to come; a larger one can be asked for (--context)")]
+    #[error(
+        "the context is full: it holds {held} of {bound} tokens and {asked} more are to come; a larger one can be asked for (--context)"
+    )]
     ContextFull {
         /// Tokens it may hold.
         bound: usize,

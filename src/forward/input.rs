@@ -4,7 +4,8 @@
 
 use super::linear::Arithmetic;
 use crate::parallel::{Crew, cut_evenly};
-use kinglet_quant::{Activations, Batch, InputKind, RowsMut};
+use kinglet_quant::kernel::RowsMut;
+use kinglet_quant::{Activations, Batch, InputKind};
 use std::ops::Range;
 
 /// Rows fewer than this for each worker are filled by the leader alone: a crossing costs more.

@@ -76,7 +76,7 @@ impl<'a> Candidates<'a> {
         &mut self.buffers.list
     }
 
-    /// Sets the logit of each token that `changes` names to `change(logit, its value there)`.
+    /// Sets the logit of each candidate that `changes` names to `change(logit, its value there)`.
     pub(super) fn edit<T>(&mut self, changes: &HashMap<TokenId, T>, change: impl Fn(f32, &T) -> f32) {
         if changes.is_empty() {
             return;
@@ -88,7 +88,7 @@ impl<'a> Candidates<'a> {
         }
         if self.place == Place::Edited {
             for (token, value) in changes {
-                if let Some(logit) = self.buffers.edited.get_mut(token.index()) {
+                if let Some(logit) = self.buffers.edited.get_mut(token.index()).filter(|logit| logit.is_finite()) {
                     *logit = change(*logit, value);
                 }
             }

@@ -22,7 +22,7 @@ mod lookup;
 mod options;
 mod random;
 mod sampler;
-pub mod samplers;
+mod samplers;
 mod select;
 mod stop;
 

@@ -49,7 +49,7 @@ pub struct SamplerOptions {
     pub dry_allowed_length: usize,
     /// DRY: how many of the last tokens are searched for repetitions; 0: none.
     pub dry_penalty_last_n: usize,
-    /// DRY: strings that end a repetition. They take effect through [`Sampler::set_breakers`](super::Sampler::set_breakers).
+    /// DRY: strings that end a repetition. They take effect through [`Sampler::find_breakers`](super::Sampler::find_breakers).
     pub dry_sequence_breakers: Vec<String>,
 
     /// Top-nσ: width of the band below the largest logit, in standard deviations; ≤ 0: off.

@@ -8,8 +8,10 @@ use super::candidates::{Buffers, Candidates};
 use super::history::History;
 use super::options::SamplerOptions;
 use super::random::{Random, any_seed};
+use super::samplers::dry::DRY;
 use super::samplers::logit_bias::LOGIT_BIAS;
 use super::samplers::mirostat::{self, MIROSTAT};
+use super::samplers::penalties::PENALTIES;
 use super::samplers::temperature::{self, TEMPERATURE};
 use super::samplers::{Breakers, SAMPLERS, SamplerKind, State};
 use super::select;
@@ -54,9 +56,8 @@ impl Sampler {
         }
         let seed = options.seed.unwrap_or_else(any_seed);
         let chain = chain(&options);
-        let uses = |name| chain.iter().any(|kind| kind.name() == name);
-        let counted = if uses("penalties") { options.penalty_last_n } else { 0 };
-        let searched = if uses("dry") { options.dry_penalty_last_n } else { 0 };
+        let counted = if chain.contains(&&PENALTIES) { options.penalty_last_n } else { 0 };
+        let searched = if chain.contains(&&DRY) { options.dry_penalty_last_n } else { 0 };
         let state = State {
             random: Random::new(seed),
             history: History::new(counted, searched),
@@ -82,13 +83,29 @@ impl Sampler {
         self.chain.iter().copied()
     }
 
-    /// Sets what ends a repetition for DRY: `dry_sequence_breakers` as tokens, which takes the tokenizer
-    /// ([`Breakers::from_strings`]). Without it nothing does.
+    /// Turns the options' `dry_sequence_breakers` into tokens, as [`Breakers::from_strings`] does. It reads the whole vocabulary,
+    /// but only where DRY is in the chain.
+    ///
+    /// ```
+    /// use kinglet::generate::{Sampler, SamplerOptions};
+    ///
+    /// let vocabulary = ["a", "b", ".\n"];
+    /// let mut sampler = Sampler::new(SamplerOptions { dry_multiplier: 0.8, ..SamplerOptions::default() }, vocabulary.len())?;
+    /// sampler.find_breakers(|token| vocabulary[token.index()].to_owned(), |_text| Vec::new());
+    /// # Ok::<(), kinglet::error::generate::GenerateError>(())
+    /// ```
+    pub fn find_breakers(&mut self, piece: impl Fn(TokenId) -> String, encode: impl Fn(&str) -> Vec<TokenId>) {
+        if self.chain.contains(&&DRY) {
+            self.state.breakers = Breakers::from_strings(&self.options.dry_sequence_breakers, self.n_vocab, piece, encode);
+        }
+    }
+
+    /// Sets what ends a repetition for DRY, in tokens. Without this or [`find_breakers`](Sampler::find_breakers) nothing does.
     pub fn set_breakers(&mut self, breakers: Breakers) {
         self.state.breakers = breakers;
     }
 
-    /// Chooses a token. `logits`: [n_vocab] f32; NaN and ±∞ count as -∞, a token that can't be chosen.
+    /// Chooses a token. `logits`: `[n_vocab]` f32; NaN and ±∞ count as -∞, a token that can't be chosen.
     ///
     /// It doesn't remember the token: [`accept`](Sampler::accept) does, once it really belongs to the text.
     pub fn sample(&mut self, logits: &[f32]) -> Result<Sampled, GenerateError> {

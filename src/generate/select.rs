@@ -24,15 +24,19 @@ pub(super) fn likelier(a: &Candidate, b: &Candidate) -> Ordering {
 
 /// The largest finite logit, if there is one.
 pub(super) fn max(logits: &[f32]) -> Option<f32> {
+    let larger = |m: f32, x: f32| if x > m { x } else { m }; // a NaN loses, and it is one instruction, unlike `f32::max`
     let (blocks, rest) = logits.as_chunks::<BLOCK>();
     let mut lanes = [f32::NEG_INFINITY; BLOCK];
     for block in blocks {
         for (lane, &x) in lanes.iter_mut().zip(block) {
-            *lane = if x > *lane && x < f32::INFINITY { x } else { *lane };
+            *lane = larger(*lane, x);
         }
     }
-    let largest = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |m, &x| if x > m && x < f32::INFINITY { x } else { m });
-    largest.is_finite().then_some(largest)
+    let largest = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger);
+    if largest < f32::INFINITY {
+        return largest.is_finite().then_some(largest);
+    }
+    logits.iter().copied().filter(|x| x.is_finite()).reduce(larger) // the arithmetic overflowed somewhere: rare enough to look again
 }
 
 /// The likeliest token, the lowest id among equals, in one pass.
@@ -125,5 +129,80 @@ fn any_above(block: &[f32], bar: f32) -> bool {
     match <&[f32; BLOCK]>::try_from(block) {
         Ok(block) => block.iter().fold(false, |any, &x| any | (x > bar)),
         Err(_) => block.iter().any(|&x| x > bar),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Rows with many ties and all that a row may hold; long enough for whole blocks, a rest, and full buffers.
+    fn rows() -> impl Strategy<Value = Vec<f32>> {
+        let odd = prop::sample::select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, f32::MAX, f32::MIN]);
+        let logit = prop_oneof![4 => (-20i8..20).prop_map(|x| f32::from(x) / 4.0), 4 => -5f32..5.0, 1 => odd];
+        prop::collection::vec(logit, 0..400)
+    }
+
+    /// The obvious way: all candidates, sorted.
+    fn sorted(row: &[f32]) -> Vec<Candidate> {
+        let all = row.iter().enumerate().filter(|(_, x)| x.is_finite()).map(|(i, &x)| candidate(i, x));
+        let mut all: Vec<Candidate> = all.collect();
+        all.sort_by(likelier);
+        all
+    }
+
+    fn by_id(mut list: Vec<Candidate>) -> Vec<Candidate> {
+        list.sort_by_key(|c| c.token);
+        list
+    }
+
+    proptest! {
+        #[test]
+        fn the_best_is_the_first_of_the_sorted_row(row in rows()) {
+            let best = sorted(&row).first().copied();
+            prop_assert_eq!(argmax(&row), best);
+            prop_assert_eq!(max(&row), best.map(|c| c.logit));
+        }
+
+        #[test]
+        fn the_largest_k_are_the_first_k_of_the_sorted_row(row in rows(), k in 0usize..200) {
+            let mut out = vec![candidate(9, 9.0)];
+            largest(&row, k, &mut out);
+            let mut expected = sorted(&row);
+            expected.truncate(k);
+            prop_assert_eq!(out, by_id(expected));
+        }
+
+        #[test]
+        fn what_reaches_the_bar_is_found(row in rows(), bar in -6f32..6.0, tie in any::<prop::sample::Index>()) {
+            let bar = if row.is_empty() || row[tie.index(row.len())].is_nan() { bar } else { row[tie.index(row.len())] };
+            let mut out = vec![candidate(9, 9.0)];
+            at_least(&row, bar, &mut out);
+            let mut expected = sorted(&row);
+            expected.retain(|c| c.logit >= bar);
+            prop_assert_eq!(out, by_id(expected));
+        }
+
+        #[test]
+        fn the_sum_of_weights_is_that_of_f64(row in rows()) {
+            if let Some(max) = max(&row) {
+                let exact: f64 = sorted(&row).iter().map(|c| (f64::from(c.logit) - f64::from(max)).exp()).sum();
+                prop_assert!((sum_exp(&row, max) / exact - 1.0).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn ascending_and_descending_vocabularies_are_no_special_case() {
+        let ascending: Vec<f32> = (0..10_000).map(|i| i as f32).collect();
+        let descending: Vec<f32> = ascending.iter().rev().copied().collect();
+        let mut out = Vec::new();
+        largest(&ascending, 40, &mut out);
+        assert_eq!((out.len(), out[0].token, out[39].token), (40, TokenId(9_960), TokenId(9_999)));
+        largest(&descending, 40, &mut out);
+        assert_eq!((out.len(), out[0].token, out[39].token), (40, TokenId(0), TokenId(39)));
+        assert_eq!(argmax(&ascending).map(|c| c.token), Some(TokenId(9_999)));
     }
 }

@@ -171,14 +171,8 @@ mod tests {
 
     #[test]
     fn yarn_keeps_fast_dimensions_and_stretches_slow_ones() {
-        let yarn = RopeScaling::Yarn {
-            factor: 4.0,
-            original: 2048,
-            beta_fast: 32.0,
-            beta_slow: 1.0,
-            attention_factor: 1.1386,
-            truncate: true,
-        };
+        let yarn =
+            RopeScaling::Yarn { factor: 4.0, original: 2048, beta_fast: 32.0, beta_slow: 1.0, attention_factor: 1.1386, truncate: true };
         let (plain, yarn) = (rope(Pairing::Halves, 64, RopeScaling::None), rope(Pairing::Halves, 64, yarn));
         let (plain, yarn) = (rotation(&plain, 1), rotation(&yarn, 1));
         assert_eq!(plain.frequencies()[0], yarn.frequencies()[0]);

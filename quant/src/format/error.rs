@@ -1,4 +1,5 @@
-//! What can be wrong with a call into this floor: sizes that don't fit.
+//! What can be wrong with a call into this floor: sizes that don't fit, a type that can't be written, weights
+//! that are no numbers.
 
 use super::Type;
 
@@ -25,4 +26,27 @@ pub enum FormatError {
         /// Bytes given.
         found: usize,
     },
+    /// The type can be read only.
+    #[error("{} can be read but not written; choose one of {}", ty.name(), writable())]
+    ReadOnly {
+        /// The type.
+        ty: Type,
+    },
+    /// A weight that has no place in the type.
+    #[error("weight {index} is {value}; {} holds finite numbers up to {largest:e}", ty.name())]
+    OutOfRange {
+        /// The type.
+        ty: Type,
+        /// Which weight.
+        index: usize,
+        /// Its value.
+        value: f32,
+        /// The largest magnitude allowed.
+        largest: f32,
+    },
+}
+
+fn writable() -> String {
+    let names: Vec<_> = Type::ALL.iter().filter(|ty| ty.can_quantize()).map(|ty| ty.name()).collect();
+    names.join(", ")
 }

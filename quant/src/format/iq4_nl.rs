@@ -9,7 +9,8 @@
 use super::layout::{bytes_at, f16_at, nibbles};
 use super::{Decode, Format, Unpacked32};
 
-pub(super) const FORMAT: Format = Format { id: 20, name: "IQ4_NL", block_len: 32, block_bytes: 18, decode: Decode::Blocks(unpack) };
+pub(super) const FORMAT: Format =
+    Format { id: 20, name: "IQ4_NL", block_len: 32, block_bytes: 18, decode: Decode::Blocks(unpack), quantize: None };
 
 /// The values, plus 128: −127, −104, −83, −65, −49, −35, −22, −10, 1, 13, 25, 38, 53, 69, 89, 113. Denser around zero, where most
 /// weights are.

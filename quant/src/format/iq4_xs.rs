@@ -12,7 +12,8 @@ use super::iq4_nl::{OFFSET, TABLE};
 use super::layout::{bytes_at, f16_at, nibbles};
 use super::{Decode, Format, Unpacked32};
 
-pub(super) const FORMAT: Format = Format { id: 23, name: "IQ4_XS", block_len: 256, block_bytes: 136, decode: Decode::Blocks(unpack) };
+pub(super) const FORMAT: Format =
+    Format { id: 23, name: "IQ4_XS", block_len: 256, block_bytes: 136, decode: Decode::Blocks(unpack), quantize: None };
 
 fn unpack(block: &[u8], sub: usize) -> Unpacked32 {
     let high = (u16::from_le_bytes(*bytes_at(block, 2)) >> (2 * sub)) & 3;

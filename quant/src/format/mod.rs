@@ -1,7 +1,11 @@
 //! The block types that a GGUF tensor can have: ids, names, sizes, and the conversion to and from f32. Each format is one file with
-//! one [`Format`], and one line in the list below.
+//! one `Format`, and one line in the list below.
 
+#![forbid(unsafe_code)]
+
+mod convert;
 mod error;
+mod fit;
 mod float;
 mod iq4_nl;
 mod iq4_xs;
@@ -18,9 +22,12 @@ mod q5_1;
 mod q5_k;
 mod q6_k;
 mod q8_0;
+mod unknown;
 mod unpacked;
 
+pub use convert::{dequantize, quantize, quantize_into};
 pub use error::FormatError;
+pub use unknown::UnknownType;
 pub use unpacked::{Unpacked32, unpack};
 
 /// What a format's file exports.
@@ -33,7 +40,10 @@ struct Format {
     block_len: usize,
     /// Bytes in a block.
     block_bytes: usize,
+    /// Bytes to f32.
     decode: Decode,
+    /// f32 to bytes, for the types that kinglet writes.
+    quantize: Option<Quantize>,
 }
 
 /// How to get f32 weights out of a format's bytes.
@@ -44,6 +54,18 @@ enum Decode {
     /// Block by block: sub-block `sub` of 32 weights of one block.
     Blocks(fn(block: &[u8], sub: usize) -> Unpacked32),
 }
+
+/// How to get a format's bytes out of f32 weights.
+#[derive(Clone, Copy)]
+struct Quantize {
+    /// One block, of finite weights.
+    block: fn(weights: &[f32], block: &mut [u8]),
+    /// The largest magnitude that the format can hold.
+    largest: f32,
+}
+
+/// What a block with half-float scales is given at most; the scale of larger weights may not be a half float.
+const HALF_MAX: f32 = half::f16::MAX.to_f32_const();
 
 /// Makes [`Type`] and the table behind it of one list, so that they can't disagree.
 macro_rules! formats {
@@ -102,6 +124,29 @@ impl Type {
         &FORMATS[self as usize]
     }
 
+    /// The type with ggml's number `id`.
+    ///
+    /// # Errors
+    /// Where kinglet does not read it; the error says which type it is and what would help.
+    ///
+    /// ```
+    /// use kinglet_quant::Type;
+    /// assert_eq!(Type::from_id(12), Ok(Type::Q4_K));
+    /// let error = Type::from_id(139).unwrap_err().to_string();
+    /// assert!(error.starts_with("type 139 (IQ4_K) is written by ik_llama.cpp"));
+    /// ```
+    pub fn from_id(id: u32) -> Result<Type, UnknownType> {
+        Type::ALL.iter().copied().find(|ty| ty.id() == id).ok_or_else(|| UnknownType::from_id(id))
+    }
+
+    /// The type of that name, in upper or lower case.
+    ///
+    /// # Errors
+    /// As [`Type::from_id`].
+    pub fn from_name(name: &str) -> Result<Type, UnknownType> {
+        Type::ALL.iter().copied().find(|ty| ty.name().eq_ignore_ascii_case(name)).ok_or_else(|| UnknownType::from_name(name))
+    }
+
     /// ggml's number for it.
     pub fn id(self) -> u32 {
         self.format().id
@@ -122,46 +167,14 @@ impl Type {
         self.format().block_bytes
     }
 
+    /// Whether [`quantize`] can write it.
+    pub fn can_quantize(self) -> bool {
+        self.format().quantize.is_some()
+    }
+
     /// Bytes of `weights` weights; `None` where they are no whole number of blocks, or too many to count.
     pub fn bytes_for(self, weights: usize) -> Option<usize> {
         (weights.is_multiple_of(self.block_len())).then_some(())?;
         (weights / self.block_len()).checked_mul(self.block_bytes())
     }
-}
-
-/// The weights in `bytes`, stored as `ty`, into `out`. Equal, bit for bit, to what ggml's scalar code and the `gguf` Python package
-/// compute; this is the reference for every kernel.
-///
-/// ```
-/// use kinglet_quant::{Type, dequantize};
-/// let mut out = [0.0; 2];
-/// dequantize(Type::BF16, &[0x80, 0x3f, 0x00, 0xc0], &mut out)?;
-/// assert_eq!(out, [1.0, -2.0]);
-/// # Ok::<(), kinglet_quant::FormatError>(())
-/// ```
-///
-/// # Errors
-/// Where `bytes` are not exactly `out.len()` weights.
-pub fn dequantize(ty: Type, bytes: &[u8], out: &mut [f32]) -> Result<(), FormatError> {
-    check_sizes(ty, out.len(), bytes.len())?;
-    let format = ty.format();
-    match format.decode {
-        Decode::Floats(decode) => decode(bytes, out),
-        Decode::Blocks(unpack) => {
-            for (block, out) in bytes.chunks_exact(format.block_bytes).zip(out.chunks_exact_mut(format.block_len)) {
-                for (sub, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
-                    *out = unpack(block, sub).weights();
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_sizes(ty: Type, weights: usize, found: usize) -> Result<(), FormatError> {
-    let expected = ty.bytes_for(weights).ok_or(FormatError::PartBlock { ty, weights })?;
-    if expected != found {
-        return Err(FormatError::WrongSize { ty, weights, expected, found });
-    }
-    Ok(())
 }

@@ -9,7 +9,8 @@
 use super::layout::{bytes_at, nibbles};
 use super::{Decode, Format, Unpacked32};
 
-pub(super) const FORMAT: Format = Format { id: 39, name: "MXFP4", block_len: 32, block_bytes: 17, decode: Decode::Blocks(unpack) };
+pub(super) const FORMAT: Format =
+    Format { id: 39, name: "MXFP4", block_len: 32, block_bytes: 17, decode: Decode::Blocks(unpack), quantize: None };
 
 /// The doubled values, plus 12: 0, 1, 2, 3, 4, 6, 8, 12 and the same with a minus.
 const TABLE: [u8; 16] = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];

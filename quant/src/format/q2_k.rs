@@ -11,7 +11,8 @@
 use super::layout::{crumbs, f16_at};
 use super::{Decode, Format, Unpacked32};
 
-pub(super) const FORMAT: Format = Format { id: 10, name: "Q2_K", block_len: 256, block_bytes: 84, decode: Decode::Blocks(unpack) };
+pub(super) const FORMAT: Format =
+    Format { id: 10, name: "Q2_K", block_len: 256, block_bytes: 84, decode: Decode::Blocks(unpack), quantize: None };
 
 fn unpack(block: &[u8], sub: usize) -> Unpacked32 {
     let packed = [block[2 * sub], block[2 * sub + 1]];

@@ -12,7 +12,8 @@
 use super::layout::{bytes_at, crumbs, f16_at};
 use super::{Decode, Format, Unpacked32};
 
-pub(super) const FORMAT: Format = Format { id: 11, name: "Q3_K", block_len: 256, block_bytes: 110, decode: Decode::Blocks(unpack) };
+pub(super) const FORMAT: Format =
+    Format { id: 11, name: "Q3_K", block_len: 256, block_bytes: 110, decode: Decode::Blocks(unpack), quantize: None };
 
 fn unpack(block: &[u8], sub: usize) -> Unpacked32 {
     let low = crumbs(&block[32..96], sub);

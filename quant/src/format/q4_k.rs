@@ -8,20 +8,25 @@
 //! w = (d · scale) · q − dmin · minimum
 //! ```
 
-use super::k_scales::scale_min;
-use super::layout::{bytes_at, f16_at, half_bytes};
-use super::{Decode, Format, Unpacked32};
+use super::fit::Search;
+use super::k_scales;
+use super::layout::{half_bytes, put_half_bytes};
+use super::{Decode, Format, HALF_MAX, Quantize, Unpacked32};
 
-pub(super) const FORMAT: Format = Format { id: 12, name: "Q4_K", block_len: 256, block_bytes: 144, decode: Decode::Blocks(unpack) };
+pub(super) const FORMAT: Format = Format {
+    id: 12,
+    name: "Q4_K",
+    block_len: 256,
+    block_bytes: 144,
+    decode: Decode::Blocks(unpack),
+    quantize: Some(Quantize { block: quantize, largest: HALF_MAX }),
+};
 
 fn unpack(block: &[u8], sub: usize) -> Unpacked32 {
-    let (scale, min) = scale_min(bytes_at(block, 4), sub);
-    Unpacked32 {
-        q: half_bytes(&block[16..], sub),
-        offset: 0,
-        scale: f16_at(block, 0),
-        sub_scale: [scale.into(); 2],
-        sub_min: [min.into(); 2],
-        min: -f16_at(block, 2),
-    }
+    k_scales::unpacked(block, sub, half_bytes(&block[16..], sub))
+}
+
+fn quantize(weights: &[f32], block: &mut [u8]) {
+    let q = k_scales::fit(weights, Search { max_q: 15, start: -1.0, steps: 20 }, block);
+    put_half_bytes(&mut block[16..], |sub, l| q[sub][l]);
 }

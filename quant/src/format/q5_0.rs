@@ -7,12 +7,30 @@
 //! w = d · (q − 16)
 //! ```
 
-use super::layout::{bytes_at, f16_at, fifth_bits, nibbles};
-use super::{Decode, Format, Unpacked32};
+use super::fit::largest;
+use super::layout::{bytes_at, f16_at, gather_fifth_bits, nibbles, put_f16, put_nibbles, with_fifth_bits};
+use super::{Decode, Format, HALF_MAX, Quantize, Unpacked32};
 
-pub(super) const FORMAT: Format = Format { id: 6, name: "Q5_0", block_len: 32, block_bytes: 22, decode: Decode::Blocks(unpack) };
+pub(super) const FORMAT: Format = Format {
+    id: 6,
+    name: "Q5_0",
+    block_len: 32,
+    block_bytes: 22,
+    decode: Decode::Blocks(unpack),
+    quantize: Some(Quantize { block: quantize, largest: HALF_MAX }),
+};
 
 fn unpack(block: &[u8], _: usize) -> Unpacked32 {
-    let q = fifth_bits(nibbles(bytes_at(block, 6)), u32::from_le_bytes(*bytes_at(block, 2)));
+    let q = with_fifth_bits(nibbles(bytes_at(block, 6)), u32::from_le_bytes(*bytes_at(block, 2)));
     Unpacked32::symmetric(q, 16, f16_at(block, 0))
+}
+
+/// The weight of the largest magnitude becomes exactly −16.
+fn quantize(weights: &[f32], block: &mut [u8]) {
+    let d = largest(weights) / -16.0;
+    let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
+    let q: [u8; 32] = std::array::from_fn(|i| ((weights[i] * inverse + 16.5) as u8).min(31));
+    put_f16(block, 0, d);
+    block[2..6].copy_from_slice(&gather_fifth_bits(&q).to_le_bytes());
+    put_nibbles(block, 6, |i| q[i] & 15);
 }

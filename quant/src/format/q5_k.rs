@@ -9,22 +9,30 @@
 //! w = (d · scale) · q − dmin · minimum
 //! ```
 
-use super::k_scales::scale_min;
-use super::layout::{bytes_at, f16_at, half_bytes};
-use super::{Decode, Format, Unpacked32};
+use super::fit::Search;
+use super::k_scales;
+use super::layout::{bytes_at, half_bytes, put_half_bytes};
+use super::{Decode, Format, HALF_MAX, Quantize, Unpacked32};
 
-pub(super) const FORMAT: Format = Format { id: 13, name: "Q5_K", block_len: 256, block_bytes: 176, decode: Decode::Blocks(unpack) };
+pub(super) const FORMAT: Format = Format {
+    id: 13,
+    name: "Q5_K",
+    block_len: 256,
+    block_bytes: 176,
+    decode: Decode::Blocks(unpack),
+    quantize: Some(Quantize { block: quantize, largest: HALF_MAX }),
+};
 
 fn unpack(block: &[u8], sub: usize) -> Unpacked32 {
-    let (scale, min) = scale_min(bytes_at(block, 4), sub);
     let low = half_bytes(&block[48..], sub);
     let high = bytes_at::<32>(block, 16);
-    Unpacked32 {
-        q: std::array::from_fn(|l| low[l] | ((high[l] >> sub) & 1) << 4),
-        offset: 0,
-        scale: f16_at(block, 0),
-        sub_scale: [scale.into(); 2],
-        sub_min: [min.into(); 2],
-        min: -f16_at(block, 2),
+    k_scales::unpacked(block, sub, std::array::from_fn(|l| low[l] | ((high[l] >> sub) & 1) << 4))
+}
+
+fn quantize(weights: &[f32], block: &mut [u8]) {
+    let q = k_scales::fit(weights, Search { max_q: 31, start: -0.5, steps: 15 }, block);
+    for (l, high) in block[16..48].iter_mut().enumerate() {
+        *high = (0..8).fold(0, |bits, sub| bits | (q[sub][l] >> 4) << sub);
     }
+    put_half_bytes(&mut block[48..], |sub, l| q[sub][l] & 15);
 }

@@ -50,7 +50,7 @@ pub trait Op {
     fn run<I: Isa>(self, isa: I) -> Self::Output;
 }
 
-/// Proof that the CPU has a level, and the level's primitives: vectors of [`LANES`](Isa::LANES) f32.
+/// Proof that the CPU has a level, and the level's primitives: vectors of [`LANES`](Isa::LANES) × 32 bits.
 ///
 /// All arithmetic is IEEE single precision, rounded to nearest even, and [`mul_add`](Isa::mul_add) rounds once: the same operations in
 /// the same order give the same bits on every level.
@@ -59,10 +59,16 @@ pub trait Isa: Copy + Send + Sync + 'static {
     const LEVEL: Level;
     /// f32 in a vector: 8 or 16.
     const LANES: usize;
+    /// Whether [`dot`](Isa::dot) takes 8-bit weights as signed numbers.
+    const SIGNED_BYTES: bool;
     /// A vector of f32.
     type F: Copy + Send + Sync;
     /// The outcome of a comparison, lane by lane.
     type Mask: Copy;
+    /// A vector of `LANES` × 32 bits: integers, or four bytes in each lane (the byte at the lowest address first).
+    type I: Copy + Send + Sync;
+    /// A running sum of byte products, `LANES` wide; how wide its integers are is the level's own affair.
+    type Sum: Copy;
 
     /// Runs `op` with the level's instructions.
     fn vectorize<O: Op>(self, op: O) -> O::Output;
@@ -79,6 +85,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn store_f16(self, out: &mut [f16], x: Self::F);
     /// The first `LANES` of `x`, converted exactly.
     fn load_bf16(self, x: &[bf16]) -> Self::F;
+
+    /// The first `LANES` little-endian f32 of `x`, at any address.
+    fn load_f32_bytes(self, x: &[u8]) -> Self::F;
+    /// The first `LANES` little-endian half floats of `x`, at any address.
+    fn load_f16_bytes(self, x: &[u8]) -> Self::F;
+    /// The first `LANES` little-endian bfloat16 of `x`, at any address.
+    fn load_bf16_bytes(self, x: &[u8]) -> Self::F;
 
     /// `a + b`
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
@@ -116,6 +129,57 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn reduce_add(self, a: Self::F) -> f32;
     /// The largest lane, in [`reduce_add`](Isa::reduce_add)'s order with [`max`](Isa::max)'s rule (lower half is `a`).
     fn reduce_max(self, a: Self::F) -> f32;
+
+    /// `x` in every lane.
+    fn splat_i32(self, x: i32) -> Self::I;
+    /// The first `LANES` of `x`; panics where there are fewer.
+    fn load_i32(self, x: &[i32]) -> Self::I;
+    /// Stores to the first `LANES` of `out`; panics where there are fewer.
+    fn store_i32(self, out: &mut [i32], x: Self::I);
+    /// Stores to the first `LANES` of `out`; numbers beyond an i8 become its nearest one.
+    fn store_i8(self, out: &mut [i8], x: Self::I);
+    /// Lane `i` of result `t` is the four bytes from `i × stride + 4t` on: 16 bytes of each of `LANES` rows, turned so that a lane is
+    /// a row. Panics where `bytes` end before `(LANES − 1) × stride + 16`.
+    fn transpose(self, bytes: &[u8], stride: usize) -> [Self::I; 4];
+    /// `a & b`
+    fn and(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `a | b`
+    fn or(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `a ^ b`
+    fn xor(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `a + b`, wrapping.
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    /// `a << n`, lane by lane; `n` below 32.
+    fn shl(self, a: Self::I, n: u32) -> Self::I;
+    /// `a >> n` with zeros, lane by lane; `n` below 32.
+    fn shr(self, a: Self::I, n: u32) -> Self::I;
+    /// `a >> n` with the sign, lane by lane; `n` below 32.
+    fn sar(self, a: Self::I, n: u32) -> Self::I;
+    /// Byte by byte `table[index]`; each byte of `index` is below 16.
+    fn lookup(self, table: &[u8; 16], index: Self::I) -> Self::I;
+    /// Byte `i` of a lane is 16 where bit `4t + i` of that lane of `bits` is set, else 0.
+    fn sixteens(self, bits: Self::I, t: u32) -> Self::I;
+    /// Integers to floats.
+    fn to_f32(self, a: Self::I) -> Self::F;
+    /// Floats to the nearest integers, halves to even; anything for those beyond an i32.
+    fn to_i32(self, a: Self::F) -> Self::I;
+    /// The lanes' bits as floats.
+    fn bits_to_f32(self, a: Self::I) -> Self::F;
+    /// The lower 16 bits of each lane, which are a half float, as f32.
+    fn f16_to_f32(self, a: Self::I) -> Self::F;
+    /// The wrapping sum of all lanes.
+    fn reduce_i32(self, a: Self::I) -> i32;
+
+    /// How many [`dot`](Isa::dot)s of unsigned weights of `bits` bits a [`Sum`](Isa::Sum) takes before it must be
+    /// [`finish`](Isa::finish)ed: 2, 4 or 8.
+    fn steps(bits: u32) -> usize;
+    /// A sum to which [`steps`](Isa::steps) products may be added, and that will be finished into `total`.
+    fn start(self, bits: u32, total: Self::I) -> Self::Sum;
+    /// Adds Σ over 4 bytes of `weights × activations` in each lane: `weights` are unsigned and below 2^bits (8-bit ones may be signed,
+    /// see [`SIGNED_BYTES`](Isa::SIGNED_BYTES)), `activations` four signed bytes, the same for every lane, none of them −128.
+    fn dot(self, bits: u32, sum: Self::Sum, weights: Self::I, activations: i32) -> Self::Sum;
+    /// `total`, as given to [`start`](Isa::start), plus the products that were added since.
+    fn finish(self, bits: u32, total: Self::I, sum: Self::Sum) -> Self::I;
 
     /// Up to `LANES` of `x`, and `fill` in the lanes that are left.
     #[inline(always)]

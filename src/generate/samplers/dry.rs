@@ -15,7 +15,7 @@ use crate::generate::candidates::Candidates;
 use crate::generate::options::check as in_range;
 use crate::types::TokenId;
 
-pub(super) static DRY: SamplerKind = SamplerKind { name: "dry", aliases: &[], keeps_best: false, check, active, apply };
+pub(in crate::generate) static DRY: SamplerKind = SamplerKind { name: "dry", aliases: &[], keeps_best: false, check, active, apply };
 
 fn check(options: &SamplerOptions) -> Result<(), GenerateError> {
     in_range("dry_multiplier", options.dry_multiplier, 0.0.., "finite and at least 0")?;
@@ -42,7 +42,8 @@ fn apply(options: &SamplerOptions, state: &mut State, candidates: &mut Candidate
     let largest_exponent = if options.dry_base > 1.000_001 { (f32::MAX.ln() / options.dry_base.ln()) as usize } else { usize::MAX };
     candidates.edit(&lengths, |logit, &length| {
         let exponent = (length - options.dry_allowed_length).min(largest_exponent);
-        logit - options.dry_multiplier * options.dry_base.powf(exponent as f32)
+        let penalty = options.dry_multiplier * options.dry_base.powf(exponent as f32);
+        (logit - penalty).max(f32::MIN) // only a bias may forbid a token
     });
 }
 

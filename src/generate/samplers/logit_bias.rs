@@ -16,5 +16,5 @@ fn check(options: &SamplerOptions) -> Result<(), GenerateError> {
 }
 
 fn apply(_: &SamplerOptions, state: &mut State, candidates: &mut Candidates<'_>) {
-    candidates.edit(&state.bias, |logit, bias| logit + bias);
+    candidates.edit(&state.bias, |logit, bias| (logit + bias).min(f32::MAX));
 }

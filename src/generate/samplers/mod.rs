@@ -2,11 +2,11 @@
 //! function that edits or narrows the [`Candidates`]. To add one, write its file and add its line to [`SAMPLERS`].
 
 mod breakers;
-mod dry;
+pub(super) mod dry;
 pub(super) mod logit_bias;
 mod min_p;
 pub(super) mod mirostat;
-mod penalties;
+pub(super) mod penalties;
 pub(super) mod temperature;
 mod top_k;
 mod top_n_sigma;

@@ -11,7 +11,8 @@ use crate::error::generate::GenerateError;
 use crate::generate::candidates::Candidates;
 use crate::generate::options::check as in_range;
 
-pub(super) static PENALTIES: SamplerKind = SamplerKind { name: "penalties", aliases: &[], keeps_best: false, check, active, apply };
+pub(in crate::generate) static PENALTIES: SamplerKind =
+    SamplerKind { name: "penalties", aliases: &[], keeps_best: false, check, active, apply };
 
 fn check(options: &SamplerOptions) -> Result<(), GenerateError> {
     in_range("penalty_repeat", options.penalty_repeat, f32::MIN_POSITIVE.., "finite and above 0")?;
@@ -27,6 +28,7 @@ fn active(options: &SamplerOptions) -> bool {
 fn apply(options: &SamplerOptions, state: &mut State, candidates: &mut Candidates<'_>) {
     candidates.edit(state.history.counts(), |logit, &count| {
         let repeated = if logit <= 0.0 { logit * options.penalty_repeat } else { logit / options.penalty_repeat };
-        repeated - (count as f32 * options.penalty_freq + options.penalty_present)
+        let penalised = repeated - (count as f32 * options.penalty_freq + options.penalty_present);
+        penalised.clamp(f32::MIN, f32::MAX) // only a bias may forbid a token
     });
 }

@@ -1,0 +1,272 @@
+//! The pieces of which families put their layers together: norms, attention, feed-forward blocks and experts, each with the names
+//! of its tensors and with their shapes checked against the file. A family calls them in the order in which its layer computes.
+
+use crate::error::ModelError;
+use crate::metadata::Layout;
+use crate::names::{self, EXPERTS, ExpertNames, Name};
+use crate::reader::{Reader, limits, wrong};
+use crate::rope::{self, RopeStyle, Scope};
+use crate::sizes::{Defaults, Sizes};
+use crate::spec::*;
+use crate::window::Windows;
+
+/// A decoder that is being described: the file, its sizes, and what is the same in all its layers.
+pub(crate) struct Decoder<'a> {
+    pub file: &'a Reader<'a>,
+    pub sizes: Sizes,
+    /// Added to every norm's weight (see [`Norm::weight_offset`]).
+    norm_offset: f32,
+}
+
+impl<'a> Decoder<'a> {
+    /// Reads the sizes.
+    pub fn read(file: &'a Reader<'a>, defaults: &Defaults) -> Result<Self, ModelError> {
+        Ok(Decoder { file, sizes: Sizes::read(file, defaults)?, norm_offset: 0.0 })
+    }
+
+    /// Gemma's norms multiply by `1 + weight`. GGUF's converter has added the one already.
+    pub fn with_unit_offset_norms(self) -> Self {
+        let norm_offset = if self.file.layout == Layout::HuggingFace { 1.0 } else { 0.0 };
+        Decoder { norm_offset, ..self }
+    }
+
+    /// The rotation of layers that see everything, or of all layers.
+    pub fn rope(&self, style: RopeStyle) -> Result<Rope, ModelError> {
+        rope::read(self.file, &self.sizes, style, Scope::Full)
+    }
+
+    /// The rotation of sliding-window layers, where the family gives them one of their own.
+    pub fn sliding_rope(&self, style: RopeStyle, base: f64) -> Result<Rope, ModelError> {
+        rope::read(self.file, &self.sizes, style, Scope::Sliding { base })
+    }
+
+    /// The window of each layer.
+    pub fn windows(&self, windows: Windows) -> Result<Vec<Option<usize>>, ModelError> {
+        windows.read(self.file, self.sizes.n_layers)
+    }
+
+    /// The whole decoder without multipliers and caps; `layer` describes one layer.
+    pub fn spec(&self, family: &'static str, layer: impl Fn(usize) -> Result<Layer, ModelError>) -> Result<Spec, ModelError> {
+        let Sizes { d_model, n_vocab, n_layers, context, tied, .. } = self.sizes;
+        let embedding = self.part(format!("{}.weight", self.file.tensor(names::EMBEDDING, 0)), &[n_vocab, d_model])?;
+        let output = if tied {
+            Projection { weight: embedding.clone(), bias: None }
+        } else {
+            self.projection_named(self.file.output(), [n_vocab, d_model], false)?
+        };
+        Ok(Spec {
+            family,
+            d_model,
+            n_vocab,
+            trained_context: context,
+            embedding,
+            embedding_scale: 1.0,
+            layers: (0..n_layers).map(layer).collect::<Result<_, _>>()?,
+            final_norm: self.norm(names::FINAL_NORM, 0)?,
+            output,
+            logit_scale: 1.0,
+            logit_softcap: None,
+            residual_scale: 1.0,
+        })
+    }
+
+    /// Norm, attention, addition, norm, feed-forward, addition: the layer of Llama and most that came after.
+    pub fn pre_norm_layer(&self, layer: usize, attention: Attention, feed: FeedForward) -> Result<Layer, ModelError> {
+        Ok(Layer {
+            attention_norm: Some(self.norm(names::ATTENTION_NORM, layer)?),
+            attention,
+            attention_post_norm: None,
+            feed_norm: Some(self.norm(names::FEED_NORM, layer)?),
+            feed,
+            feed_post_norm: None,
+        })
+    }
+
+    /// A norm before and after each block: the layer of Gemma 2 and 3.
+    pub fn sandwich_layer(&self, layer: usize, attention: Attention, feed: FeedForward) -> Result<Layer, ModelError> {
+        Ok(Layer {
+            attention_norm: Some(self.norm(names::ATTENTION_NORM, layer)?),
+            attention,
+            attention_post_norm: Some(self.norm(names::ATTENTION_POST_NORM, layer)?),
+            feed_norm: Some(self.norm(names::SANDWICH_FEED_NORM, layer)?),
+            feed,
+            feed_post_norm: Some(self.norm(names::FEED_POST_NORM, layer)?),
+        })
+    }
+
+    /// An RMS norm over the residual stream.
+    pub fn norm(&self, name: Name, layer: usize) -> Result<Norm, ModelError> {
+        self.norm_over(name, layer, self.sizes.d_model)
+    }
+
+    fn norm_over(&self, name: Name, layer: usize, width: usize) -> Result<Norm, ModelError> {
+        let weight = self.part(format!("{}.weight", self.file.tensor(name, layer)), &[width])?;
+        Ok(Norm { weight, bias: None, kind: NormKind::Rms, eps: self.sizes.eps, weight_offset: self.norm_offset })
+    }
+
+    /// Norms on each query and key head by itself (Qwen 3, Gemma 3), or on all of them as one vector (OLMo 2).
+    pub fn qk_norm(&self, layer: usize, per_head: bool) -> Result<QkNorm, ModelError> {
+        let Sizes { n_heads, n_kv_heads, d_head, .. } = self.sizes;
+        let width = |heads: usize| if per_head { d_head } else { heads * d_head };
+        Ok(QkNorm {
+            q: self.norm_over(names::Q_NORM, layer, width(n_heads))?,
+            k: self.norm_over(names::K_NORM, layer, width(n_kv_heads))?,
+            per_head,
+        })
+    }
+
+    /// Grouped-query attention, `1/√d_head`, without caps or norms; q, k and v by themselves or in one tensor.
+    pub fn attention(&self, layer: usize, rope: Option<&Rope>, window: Option<usize>) -> Result<Attention, ModelError> {
+        let Sizes { d_model, n_heads, n_kv_heads, d_head, attention_bias, .. } = self.sizes;
+        let (queries, keys) = (n_heads * d_head, n_kv_heads * d_head);
+        let [q, k, v] = if self.file.shape(&format!("{}.weight", self.file.tensor(names::QKV, layer))).is_some() {
+            self.fused(names::QKV, layer, [queries, keys, keys], d_model, attention_bias)?
+        } else {
+            [
+                self.projection(names::Q, layer, [queries, d_model], attention_bias)?,
+                self.projection(names::K, layer, [keys, d_model], attention_bias)?,
+                self.projection(names::V, layer, [keys, d_model], attention_bias)?,
+            ]
+        };
+        Ok(Attention {
+            n_heads,
+            n_kv_heads,
+            d_head,
+            q,
+            k,
+            v,
+            o: self.projection(names::O, layer, [d_model, queries], attention_bias)?,
+            qk_norm: None,
+            scale: 1.0 / (d_head as f32).sqrt(),
+            softcap: None,
+            window,
+            rope: rope.cloned(),
+        })
+    }
+
+    /// `down(act(gate x) · up x)`.
+    pub fn dense(&self, layer: usize) -> Result<FeedForward, ModelError> {
+        let Sizes { d_model, d_ff, mlp_bias, .. } = self.sizes;
+        let gate = self.projection(names::GATE, layer, [d_ff, d_model], mlp_bias)?;
+        let up = self.projection(names::UP, layer, [d_ff, d_model], mlp_bias)?;
+        self.dense_of(layer, gate, up)
+    }
+
+    /// As [`Decoder::dense`], with gate and up in one tensor.
+    pub fn dense_fused(&self, name: Name, layer: usize) -> Result<FeedForward, ModelError> {
+        let Sizes { d_model, d_ff, mlp_bias, .. } = self.sizes;
+        let [gate, up] = self.fused(name, layer, [d_ff, d_ff], d_model, mlp_bias)?;
+        self.dense_of(layer, gate, up)
+    }
+
+    fn dense_of(&self, layer: usize, gate: Projection, up: Projection) -> Result<FeedForward, ModelError> {
+        let Sizes { d_model, d_ff, mlp_bias, activation, .. } = self.sizes;
+        let down = self.projection(names::DOWN, layer, [d_model, d_ff], mlp_bias)?;
+        Ok(FeedForward::Dense(Dense { d_ff, gate: Some(gate), up, down, activation }))
+    }
+
+    /// A mixture of `n_experts` feed-forward blocks, as the first of `spellings` whose router is in the file stores it.
+    pub fn experts(
+        &self,
+        layer: usize,
+        spellings: &[ExpertNames],
+        (n_experts, n_used): (usize, usize),
+        d_ff: usize,
+        normalise: bool,
+    ) -> Result<FeedForward, ModelError> {
+        let file = self.file;
+        let has_router = |names: &&ExpertNames| file.shape(&format!("{}.weight", file.tensor(names.router, layer))).is_some();
+        let names = spellings.iter().find(has_router).unwrap_or(&EXPERTS);
+        let router = self.projection(names.router, layer, [n_experts, self.sizes.d_model], false)?;
+        let tensors = ExpertBlock { decoder: self, names, layer, n_experts, d_ff };
+        let [gate, up, down] = tensors.find()?;
+        Ok(FeedForward::Experts(Experts { n_experts, n_used, router, normalise, d_ff, gate, up, down, activation: self.sizes.activation }))
+    }
+
+    /// How many experts there are and how many of them see a row, where `n_experts` has been read.
+    pub fn experts_used(&self, n_experts: usize, default: usize) -> Result<(usize, usize), ModelError> {
+        let key = self.file.spell(names::N_USED).unwrap_or_default();
+        let n_used = match self.file.count(names::N_USED, limits::EXPERTS)?.or(self.file.in_config(default)) {
+            Some(n_used) => n_used,
+            None => return Err(ModelError::MissingKey { key }),
+        };
+        if n_used > n_experts {
+            return Err(wrong(&key, format!("at most the {n_experts} experts there are"), n_used.to_string()));
+        }
+        Ok((n_experts, n_used))
+    }
+
+    /// A weight matrix of shape `[outputs, inputs]` with its bias: required where `bias`, else used if the file has it.
+    pub fn projection(&self, name: Name, layer: usize, shape: [usize; 2], bias: bool) -> Result<Projection, ModelError> {
+        self.projection_named(&self.file.tensor(name, layer), shape, bias)
+    }
+
+    fn projection_named(&self, stem: &str, shape: [usize; 2], bias: bool) -> Result<Projection, ModelError> {
+        let weight = self.part(format!("{stem}.weight"), &shape)?;
+        let name = format!("{stem}.bias");
+        let there = bias || self.file.shape(&name).is_some();
+        let bias = there.then(|| self.part(name, &shape[..1])).transpose()?;
+        Ok(Projection { weight, bias })
+    }
+
+    /// Projections of the same inputs whose rows lie one below the other in one tensor.
+    fn fused<const N: usize>(
+        &self,
+        name: Name,
+        layer: usize,
+        rows: [usize; N],
+        inputs: usize,
+        bias: bool,
+    ) -> Result<[Projection; N], ModelError> {
+        let whole = self.projection(name, layer, [rows.iter().sum(), inputs], bias)?;
+        let mut end = 0;
+        Ok(rows.map(|rows| {
+            let range = end..end + rows;
+            end = range.end;
+            let cut = |part: &Part| Part { name: part.name.clone(), rows: Some(range.clone()) };
+            Projection { weight: cut(&whole.weight), bias: whole.bias.as_ref().map(cut) }
+        }))
+    }
+
+    fn part(&self, name: String, shape: &[usize]) -> Result<Part, ModelError> {
+        self.file.expect(&name, shape)?;
+        Ok(Part { name, rows: None })
+    }
+}
+
+/// The three matrices of a layer's experts, being looked for.
+struct ExpertBlock<'a> {
+    decoder: &'a Decoder<'a>,
+    names: &'a ExpertNames,
+    layer: usize,
+    n_experts: usize,
+    d_ff: usize,
+}
+
+impl ExpertBlock<'_> {
+    /// Gate, up and down: gate and up in one tensor, or each stacked, or each expert by itself.
+    fn find(&self) -> Result<[ExpertTensors; 3], ModelError> {
+        let (file, d_model, d_ff) = (self.decoder.file, self.decoder.sizes.d_model, self.d_ff);
+        if file.shape(&file.tensor(self.names.fused, self.layer)).is_some() {
+            let fused = self.stacked(self.names.fused, [2 * d_ff, d_model])?;
+            let half = |rows| ExpertTensors::Stacked(Part { name: fused.name.clone(), rows: Some(rows) });
+            return Ok([half(0..d_ff), half(d_ff..2 * d_ff), self.role(2, [d_model, d_ff])?]);
+        }
+        Ok([self.role(0, [d_ff, d_model])?, self.role(1, [d_ff, d_model])?, self.role(2, [d_model, d_ff])?])
+    }
+
+    /// Gate (0), up (1) or down (2), as the file stores it.
+    fn role(&self, role: usize, shape: [usize; 2]) -> Result<ExpertTensors, ModelError> {
+        let stem = self.decoder.file.tensor(self.names.each[role], self.layer);
+        let name = |expert: usize| stem.replace("{e}", &expert.to_string());
+        if self.decoder.file.shape(&name(0)).is_none() {
+            return Ok(ExpertTensors::Stacked(self.stacked(self.names.stacked[role], shape)?));
+        }
+        let parts = (0..self.n_experts).map(|expert| self.decoder.part(name(expert), &shape));
+        Ok(ExpertTensors::Each(parts.collect::<Result<_, _>>()?))
+    }
+
+    fn stacked(&self, name: Name, [outputs, inputs]: [usize; 2]) -> Result<Part, ModelError> {
+        self.decoder.part(self.decoder.file.tensor(name, self.layer), &[self.n_experts, outputs, inputs])
+    }
+}

@@ -1,0 +1,113 @@
+//! The list of families, and the way from a file's architecture to one of them.
+
+mod gemma;
+mod gemma2;
+mod gemma3;
+mod granite;
+mod llama;
+mod mistral;
+mod mixtral;
+mod olmo2;
+mod phi3;
+mod qwen2;
+mod qwen3;
+mod qwen3moe;
+mod smollm3;
+
+use crate::error::ModelError;
+use crate::metadata::{Layout, Metadata, Value};
+use crate::names::{Key, key};
+use crate::reader::{Reader, shown};
+use crate::spec::Spec;
+
+/// Models that compute alike.
+#[derive(Debug)]
+pub struct Family {
+    /// kinglet's name for it.
+    pub name: &'static str,
+    /// `general.architecture` in GGUF files.
+    pub gguf: &'static [&'static str],
+    /// `model_type` in `config.json`.
+    pub hugging_face: &'static [&'static str],
+    describe: fn(&Reader) -> Result<Spec, ModelError>,
+}
+
+/// All families, in the order in which `kinglet` lists them.
+pub const FAMILIES: &[Family] = &[
+    llama::FAMILY,
+    mistral::FAMILY,
+    smollm3::FAMILY,
+    qwen2::FAMILY,
+    qwen3::FAMILY,
+    gemma::FAMILY,
+    gemma2::FAMILY,
+    gemma3::FAMILY,
+    phi3::FAMILY,
+    olmo2::FAMILY,
+    granite::FAMILY,
+    mixtral::FAMILY,
+    qwen3moe::FAMILY,
+];
+
+impl Family {
+    /// The architecture's names in files of `layout`.
+    pub fn architectures(&self, layout: Layout) -> &'static [&'static str] {
+        match layout {
+            Layout::Gguf => self.gguf,
+            Layout::HuggingFace => self.hugging_face,
+        }
+    }
+}
+
+/// Describes the model that `metadata` belongs to.
+///
+/// Every size in the result is within [`crate::limits`], and every tensor it names is in the file with the shape that its
+/// field's documentation states. Tensors of the file that it does not name are not looked at.
+///
+/// # Errors
+/// [`ModelError`] says which key or tensor is unknown, missing or contradicts the others.
+pub fn resolve(metadata: &dyn Metadata) -> Result<Spec, ModelError> {
+    let file = Reader::new(metadata)?;
+    let names = || FAMILIES.iter().flat_map(|family| family.architectures(file.layout));
+    let family = FAMILIES.iter().find(|family| family.architectures(file.layout).contains(&file.architecture.as_str()));
+    let Some(family) = family else {
+        return Err(ModelError::UnknownArchitecture {
+            nearest: nearest(&file.architecture, names().copied()),
+            found: file.architecture.chars().take(60).collect(),
+            known: names().copied().collect(),
+        });
+    };
+    refuse(&file)?;
+    (family.describe)(&file)
+}
+
+/// A name that differs from `found` by a typing error or two.
+fn nearest(found: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    // Longer texts are no misspelling, and the distance takes time by the square of the length.
+    if found.len() > 60 {
+        return None;
+    }
+    let distance = |name: &&'static str| strsim::damerau_levenshtein(name, &found.to_lowercase());
+    known.min_by_key(distance).filter(|name| distance(name) <= 2.max(name.len() / 3))
+}
+
+const CAUSAL: Key = key("attention.causal", "is_causal");
+const BIDIRECTIONAL: Key = key("", "use_bidirectional_attention");
+
+/// What no family does, wherever it is asked for.
+fn refuse(file: &Reader) -> Result<(), ModelError> {
+    let unsupported = |key: &str, found: &Value, why| Err(ModelError::Unsupported { key: key.into(), found: shown(found), why });
+    // Beside the text's own configuration, also in vision-language models.
+    for key in ["quantization_config.quant_method".into(), file.prefixed("quantization_config.quant_method")] {
+        if let (Layout::HuggingFace, Some(method)) = (file.layout, file.value(&key)) {
+            return unsupported(&key, &method, "only f32, f16 and bf16 safetensors are read; take a GGUF file of this model");
+        }
+    }
+    for (key, refused) in [(CAUSAL, false), (BIDIRECTIONAL, true)] {
+        if file.flag(key)? == Some(refused) {
+            let key = file.spell(key).unwrap_or_default();
+            return unsupported(&key, &Value::Bool(refused), "the model is an encoder, tokens see later tokens");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Activations as the kernels want them: blocks of 32 signed bytes with a scale and their sums, one cache line each. One order
+//! serves decode and prefill.
+
+use crate::isa::{Isa, Level, Op};
+
+/// 32 consecutive activations of a row: `x[i] ≈ scale × q[i]`, |q| ≤ 127.
+///
+/// The sums are kept because a weight with an offset or a minimum needs them: `Σ (w − offset)·q = Σ w·q − offset·Σ q`. A block that
+/// holds a NaN or an infinity has the scale NaN.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+pub struct Block {
+    /// Four bytes in each, the first one lowest.
+    pub(super) q: [i32; 8],
+    pub(super) scale: f32,
+    /// `scale × Σ q` over activations 0–15, 16–31, and all.
+    pub(super) sum: [f32; 3],
+    /// `−Σ q` over the same.
+    pub(super) neg_sum: [i32; 3],
+}
+
+impl Block {
+    /// Activations in a block.
+    pub const LEN: usize = 32;
+
+    /// The quantised activation `i` (0–31).
+    pub fn q(&self, i: usize) -> i8 {
+        self.q[i / 4].to_le_bytes()[i % 4] as i8
+    }
+
+    /// What `q` is multiplied with.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+}
+
+/// A batch of quantised rows. The buffer grows to the largest batch and is reused.
+#[derive(Debug, Default)]
+pub struct Activations {
+    rows: usize,
+    cols: usize,
+    blocks: Vec<Block>,
+}
+
+impl Activations {
+    /// No rows yet.
+    pub fn new() -> Self {
+        Activations::default()
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Activations in a row.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The blocks of row `row`.
+    pub fn row(&self, row: usize) -> &[Block] {
+        let n = self.cols / Block::LEN;
+        &self.blocks[row * n..][..n]
+    }
+
+    /// Takes on a shape; what the rows hold is left over from before, until [`rows_mut`](Activations::rows_mut) fills them.
+    ///
+    /// # Panics
+    /// Where `cols` is no multiple of 32.
+    pub fn resize(&mut self, rows: usize, cols: usize) {
+        assert!(cols.is_multiple_of(Block::LEN), "{cols} activations are no whole number of blocks of 32");
+        (self.rows, self.cols) = (rows, cols);
+        self.blocks.resize(rows * (cols / Block::LEN), Block::default());
+    }
+
+    /// All rows, for writing; [`RowsMut::split_at`] cuts them for several workers.
+    pub fn rows_mut(&mut self) -> RowsMut<'_> {
+        RowsMut { rows: self.rows, row_blocks: self.cols / Block::LEN, blocks: &mut self.blocks }
+    }
+
+    /// Takes on the shape `[x.len() / cols, cols]` and quantises `x`.
+    ///
+    /// # Panics
+    /// Where `x` is no whole number of rows, or `cols` no multiple of 32.
+    pub fn quantize(&mut self, level: Level, x: &[f32], cols: usize) {
+        assert!(cols > 0 && x.len().is_multiple_of(cols), "{} activations are no rows of {cols}", x.len());
+        self.resize(x.len() / cols, cols);
+        self.rows_mut().quantize(level, x);
+    }
+}
+
+/// Some consecutive rows of [`Activations`] that one worker may write.
+#[derive(Debug)]
+pub struct RowsMut<'a> {
+    rows: usize,
+    row_blocks: usize,
+    blocks: &'a mut [Block],
+}
+
+impl<'a> RowsMut<'a> {
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The rows before `at`, and those from `at` on.
+    ///
+    /// # Panics
+    /// Where `at` passes the last row.
+    pub fn split_at(self, at: usize) -> (RowsMut<'a>, RowsMut<'a>) {
+        assert!(at <= self.rows, "split at {at} of {} rows", self.rows);
+        let (left, right) = self.blocks.split_at_mut(at * self.row_blocks);
+        let right = RowsMut { rows: self.rows - at, row_blocks: self.row_blocks, blocks: right };
+        (RowsMut { rows: at, row_blocks: self.row_blocks, blocks: left }, right)
+    }
+
+    /// The blocks of row `row`, to be filled with [`quantize_block`].
+    pub fn row_mut(&mut self, row: usize) -> &mut [Block] {
+        &mut self.blocks[row * self.row_blocks..][..self.row_blocks]
+    }
+
+    /// Quantises `x: [rows, cols]` f32 into the rows.
+    ///
+    /// # Panics
+    /// Where `x` has another size.
+    pub fn quantize(self, level: Level, x: &[f32]) {
+        assert_eq!(x.len(), self.blocks.len() * Block::LEN, "activations for {} rows", self.rows);
+        level.run(Quantize { x, out: self.blocks });
+    }
+}
+
+struct Quantize<'a> {
+    x: &'a [f32],
+    out: &'a mut [Block],
+}
+
+impl Op for Quantize<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        for (x, out) in self.x.as_chunks().0.iter().zip(self.out) {
+            quantize_block(isa, x, out);
+        }
+    }
+}
+
+/// The largest magnitude whose reciprocal times 127 is still finite is below this; smaller blocks become 0.
+const SMALLEST: f32 = 1e-36;
+
+/// Quantises 32 activations: `scale = max |x| / 127`, `q = x × (127 / max |x|)` to the nearest integer, halves to even. It is public for
+/// those who compute the activations (a norm, a gate) block by block in an [`Op`] of their own.
+#[inline(always)]
+pub fn quantize_block<I: Isa>(isa: I, x: &[f32; 32], out: &mut Block) {
+    let zero = isa.splat(0.0);
+    let (mut largest, mut poison) = (zero, zero);
+    for at in (0..32).step_by(I::LANES) {
+        let x = isa.load(&x[at..]);
+        largest = isa.max(isa.abs(x), largest);
+        poison = isa.mul_add(x, zero, poison); // NaN where x is NaN or infinite
+    }
+    let largest = isa.reduce_max(largest);
+    let poison = isa.reduce_add(poison);
+    let inverse = if largest < SMALLEST || poison.is_nan() { 0.0 } else { 127.0 / largest };
+    let scale = if largest < SMALLEST { 0.0 } else { largest / 127.0 } + poison;
+
+    let mut q = [0i8; 32];
+    let mut sum = [0i32; 2];
+    for at in (0..32).step_by(I::LANES) {
+        // A NaN block has the factor 0, but NaN × 0 and ∞ × 0 are NaN: min and max make numbers of them.
+        let scaled = isa.mul(isa.load(&x[at..]), isa.splat(inverse));
+        let rounded = isa.to_i32(isa.min(isa.max(scaled, isa.splat(-127.0)), isa.splat(127.0)));
+        isa.store_i8(&mut q[at..], rounded);
+        sum[at / 16] += isa.reduce_i32(rounded);
+    }
+    for (out, q) in out.q.iter_mut().zip(q.as_chunks::<4>().0) {
+        *out = i32::from_le_bytes(q.map(|q| q as u8));
+    }
+    let sums = [sum[0], sum[1], sum[0] + sum[1]];
+    out.scale = scale;
+    for (part, sum) in sums.into_iter().enumerate() {
+        out.sum[part] = scale * sum as f32;
+        out.neg_sum[part] = -sum;
+    }
+}

@@ -1,0 +1,112 @@
+//! The arithmetic that decode and prefill share: a sub-block of 32 weights of some rows times the activations of some columns.
+//!
+//! The one order of accumulation, for a row and a column:
+//!
+//! ```text
+//! acc = 0
+//! for each sub-block of 32 weights of the row, in order:
+//!     for each part of the sub-block with a scale of its own (one of 32 or two of 16):
+//!         n   = Σ (q − offset) × a                     in integers, exact
+//!         acc = fma(f32(n), scale × a.scale, acc)
+//!         acc = fma(min, a.scale × f32(Σ a), acc)      where the format has a minimum
+//! ```
+//!
+//! The same operations on the same numbers, whatever the level, the tile, the batch and the cut: the same bits.
+
+use super::activations::Block;
+use super::lanes::Kind;
+use crate::isa::Isa;
+
+/// Four weights in each lane of `V` vectors of rows, and what they are scaled with.
+pub(super) trait Weights<I: Isa> {
+    /// Weights `4t .. 4t + 4` of vector `v` of rows.
+    fn quad(&self, isa: I, t: usize, v: usize) -> I::I;
+    /// Scale of part `part`.
+    fn scale(&self, isa: I, part: usize, v: usize) -> I::F;
+    /// Minimum of part `part`.
+    fn min(&self, isa: I, part: usize, v: usize) -> I::F;
+}
+
+/// log₂ of what the kernel must subtract from a weight as [`Weights::quad`] gives it.
+#[inline(always)]
+fn offset<I: Isa, K: Kind>() -> Option<u32> {
+    if needs_flip::<I, K>() { Some(7) } else { K::OFFSET }
+}
+
+/// Whether the signed 8-bit weights of a format must be moved up by 128 for this level.
+#[inline(always)]
+fn needs_flip<I: Isa, K: Kind>() -> bool {
+    K::BITS == 8 && !I::SIGNED_BYTES
+}
+
+/// Moves signed 8-bit weights up by 128, where the level wants it.
+#[inline(always)]
+pub(super) fn flip<I: Isa, K: Kind>(isa: I, mut q: [I::I; 8]) -> [I::I; 8] {
+    if needs_flip::<I, K>() {
+        for q in &mut q {
+            *q = isa.xor(*q, isa.splat_i32(i32::from_le_bytes([0x80; 4])));
+        }
+    }
+    q
+}
+
+/// Adds one sub-block to `acc: [V vectors of rows][C columns]`.
+#[inline(always)]
+pub(super) fn multiply_block<I: Isa, K: Kind, W: Weights<I>, const V: usize, const C: usize>(
+    isa: I,
+    weights: &W,
+    activations: [&Block; C],
+    acc: &mut [[I::F; C]; V],
+) {
+    let quads = 8 / K::PARTS;
+    let steps = I::steps(K::BITS).min(quads);
+    for part in 0..K::PARTS {
+        // Where the sums of the parts are in a block.
+        let sum_of = if K::PARTS == 1 { 2 } else { part };
+        let mut totals = [[isa.splat_i32(0); C]; V];
+        if let Some(shift) = offset::<I, K>() {
+            for c in 0..C {
+                let start = isa.shl(isa.splat_i32(activations[c].neg_sum[sum_of]), shift);
+                for totals in &mut totals {
+                    totals[c] = start;
+                }
+            }
+        }
+        let mut first = part * quads;
+        while first < (part + 1) * quads {
+            let mut sums = [[isa.start(K::BITS, totals[0][0]); C]; V];
+            for v in 0..V {
+                for c in 0..C {
+                    sums[v][c] = isa.start(K::BITS, totals[v][c]);
+                }
+            }
+            for t in first..first + steps {
+                let mut quad = [totals[0][0]; V];
+                for (v, quad) in quad.iter_mut().enumerate() {
+                    *quad = weights.quad(isa, t, v);
+                }
+                for c in 0..C {
+                    for v in 0..V {
+                        sums[v][c] = isa.dot(K::BITS, sums[v][c], quad[v], activations[c].q[t]);
+                    }
+                }
+            }
+            for v in 0..V {
+                for c in 0..C {
+                    totals[v][c] = isa.finish(K::BITS, totals[v][c], sums[v][c]);
+                }
+            }
+            first += steps;
+        }
+        for v in 0..V {
+            let scale = weights.scale(isa, part, v);
+            for c in 0..C {
+                let scale = isa.mul(scale, isa.splat(activations[c].scale));
+                acc[v][c] = isa.mul_add(isa.to_f32(totals[v][c]), scale, acc[v][c]);
+                if K::MIN {
+                    acc[v][c] = isa.mul_add(weights.min(isa, part, v), isa.splat(activations[c].sum[sum_of]), acc[v][c]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Q8_0 (layout: `format/q8_0.rs`).
+
+use super::{Bytes, Lanes, Rows, Sink, symmetric};
+use crate::format::Type;
+use crate::isa::Isa;
+
+pub(in super::super) struct Q8_0;
+
+impl Lanes for Q8_0 {
+    const TYPE: Type = Type::Q8_0;
+    type Kind = Bytes;
+
+    #[inline(always)]
+    fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
+        let scale = isa.f16_to_f32(rows.quads(isa, 0)[0]);
+        sink.take(isa, symmetric(isa, rows.octets(isa, 2), scale));
+    }
+}

@@ -1,0 +1,149 @@
+//! tokenizer.json, as Hugging Face folders have it, through the `tokenizers` crate. It takes many times as long to make as a tokenizer
+//! from GGUF, so that it is used only where there is nothing else.
+//!
+//! The crate is built on fancy-regex: the alternative, Oniguruma, is a C library that a static build would have to carry.
+
+use super::source::Named;
+use super::special::Special;
+use super::spelling::Spelling;
+use super::strings::Strings;
+use super::vocabulary::{TokenKind, Vocabulary};
+use crate::error::TextError;
+use crate::types::TokenId;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// A tokenizer of the `tokenizers` crate, twice: whether it finds special tokens is not an argument of its functions but a property of
+/// its object. The second one is made when it is first needed.
+#[derive(Debug)]
+pub(crate) struct Library {
+    finds_special: tokenizers::Tokenizer,
+    plain: OnceLock<tokenizers::Tokenizer>,
+}
+
+/// What a folder holds: the tokenizer, its tokens, those of them that tokenizer_config.json names, and what ends a generation.
+pub(crate) struct Folder {
+    pub(crate) library: Library,
+    pub(crate) vocabulary: Vocabulary,
+    pub(crate) named: Named,
+    pub(crate) eog: Vec<TokenId>,
+    /// Tokens that take the white space before them, and after them.
+    pub(crate) strips: (Vec<TokenId>, Vec<TokenId>),
+}
+
+impl Folder {
+    /// Reads tokenizer.json and the small files beside it; `None` where there is no tokenizer.json.
+    ///
+    /// # Errors
+    /// Where tokenizer.json can't be read or understood.
+    pub(crate) fn read(folder: &Path) -> Result<Option<Folder>, TextError> {
+        let path = folder.join("tokenizer.json");
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let failed = |why: String| TextError::File { file: path.display().to_string(), why };
+        let mut library = tokenizers::Tokenizer::from_file(&path).map_err(|error| failed(error.to_string()))?;
+        library.with_truncation(None).map_err(|error| failed(error.to_string()))?;
+        library.with_padding(None);
+        let vocabulary = vocabulary(&library).map_err(failed)?;
+        let config = read_json(folder, "tokenizer_config.json");
+        let token = |key| config.as_ref().and_then(|config| token_text(config, key)).and_then(|text| vocabulary.find(text.as_bytes()));
+        let named = Named { bos: token("bos_token"), eos: token("eos_token"), unknown: token("unk_token"), ..Named::default() };
+        let configs = ["generation_config.json", "config.json"].into_iter().filter_map(|name| read_json(folder, name));
+        let ends = configs.flat_map(|config| ids(&config["eos_token_id"])).filter(|id| id.index() < vocabulary.len()).collect();
+        let strips = |wanted: fn(&tokenizers::AddedToken) -> bool| {
+            let added = library.get_added_tokens_decoder();
+            added.iter().filter(|(_, token)| wanted(token)).map(|(&id, _)| TokenId(id)).collect()
+        };
+        let strips = (strips(|token| token.lstrip), strips(|token| token.rstrip));
+        Ok(Some(Folder { library: Library { finds_special: library, plain: OnceLock::new() }, vocabulary, named, eog: ends, strips }))
+    }
+}
+
+impl Library {
+    /// Appends the tokens of `text`.
+    ///
+    /// # Errors
+    /// Where tokenizer.json's rules refuse it (a model without an unknown token, for example).
+    pub(crate) fn encode(&self, text: &str, special: Special, tokens: &mut Vec<TokenId>) -> Result<(), TextError> {
+        let library = match special {
+            Special::Match => &self.finds_special,
+            Special::Plain => self.plain.get_or_init(|| {
+                let mut plain = self.finds_special.clone();
+                plain.set_encode_special_tokens(true);
+                plain
+            }),
+        };
+        let encoding = library.encode_fast(text, false).map_err(|error| TextError::Encode { why: error.to_string() })?;
+        tokens.extend(encoding.get_ids().iter().copied().map(TokenId));
+        Ok(())
+    }
+
+    /// Whether a prompt begins with `bos`, and whether it ends with `eos`.
+    pub(crate) fn adds(&self, named: &Named) -> (bool, bool) {
+        let Ok(encoding) = self.finds_special.encode_fast("a", true) else { return (false, false) };
+        let is = |id: Option<&u32>, token: Option<TokenId>| id.is_some() && id.copied().map(TokenId) == token;
+        (is(encoding.get_ids().first(), named.bos), is(encoding.get_ids().last(), named.eos))
+    }
+}
+
+/// Every token of `library`, in a table.
+fn vocabulary(library: &tokenizers::Tokenizer) -> Result<Vocabulary, String> {
+    let by_text: HashMap<String, u32> = library.get_vocab(true);
+    let rows = by_text.values().max().map_or(0, |&id| id as usize + 1);
+    // Ids have gaps, but not more gaps than tokens.
+    if rows > 2 * by_text.len() + 65_536 {
+        return Err(format!("the highest token id is {}, but there are only {} tokens", rows - 1, by_text.len()));
+    }
+    let mut by_id = vec![""; rows];
+    by_text.iter().for_each(|(text, &id)| by_id[id as usize] = text);
+    let spelling = spelling(library);
+    let mut kinds: Vec<TokenKind> = by_id.iter().map(|text| kind(text, spelling)).collect();
+    for (id, token) in library.get_added_tokens_decoder() {
+        if let Some(kind) = kinds.get_mut(id as usize) {
+            *kind = if token.special { TokenKind::Control } else { TokenKind::UserDefined };
+        }
+    }
+    let texts: Strings = by_id.iter().map(|text| text.as_bytes()).collect();
+    Ok(Vocabulary::new(texts, kinds, spelling))
+}
+
+fn kind(text: &str, spelling: Spelling) -> TokenKind {
+    match text {
+        "" => TokenKind::Unused,
+        _ if spelling == Spelling::Spaced && text.len() == 6 && text.starts_with("<0x") && text.ends_with('>') => TokenKind::Byte,
+        _ => TokenKind::Normal,
+    }
+}
+
+/// How the tokens are spelled, which the decoder (or, where there is none, the pre-tokenizer) tells.
+fn spelling(library: &tokenizers::Tokenizer) -> Spelling {
+    let parts = [serde_json::to_string(&library.get_decoder()), serde_json::to_string(&library.get_pre_tokenizer())];
+    let has = |name: &str| parts.iter().flatten().any(|part| part.contains(name));
+    if has("\"ByteLevel\"") {
+        Spelling::ByteLevel
+    } else if has("\"WordPiece\"") {
+        Spelling::WordPiece
+    } else {
+        Spelling::Spaced
+    }
+}
+
+/// A JSON file of the folder, where it is there and is JSON.
+pub(crate) fn read_json(folder: &Path, name: &str) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(folder.join(name)).ok()?).ok()
+}
+
+/// A token's text in tokenizer_config.json: `"bos_token": "<s>"` or `"bos_token": {"content": "<s>", …}`.
+pub(crate) fn token_text<'v>(config: &'v Value, key: &str) -> Option<&'v str> {
+    let token = config.get(key)?;
+    token.as_str().or_else(|| token.get("content")?.as_str())
+}
+
+/// One id or a list of ids.
+fn ids(value: &Value) -> Vec<TokenId> {
+    let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok()).map(TokenId);
+    value.as_array().map_or_else(|| one(value).into_iter().collect(), |list| list.iter().filter_map(one).collect())
+}

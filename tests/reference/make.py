@@ -1,0 +1,274 @@
+"""Makes tests/fixtures/models: for each model family a tiny random model and the logits that transformers computes for it.
+
+    [PYTHONPATH=LLAMA_CPP:LLAMA_CPP/gguf-py] python tests/reference/make.py [--gguf] [NAME ...]
+
+Each model is a Hugging Face folder (config.json, model.safetensors in bf16 or f16) with `expected.safetensors` beside them:
+`tokens` [300], `positions` (every twentieth and the last) and `logits` [positions, vocab] of one pass in float64 (what transformers
+keeps in float32 by itself, norms and angles, stays so). With `--gguf` some are converted by llama.cpp's own code, which must be on
+the path then (the folder that holds `conversion/`), so that names, permutations and keys are those of its converter.
+
+Weights are far larger than a real initialisation, so that logits depend on all of the arithmetic, and positions on rotations; sizes
+are odd on purpose. Needs torch, transformers (5.x), safetensors, gguf. The files in the repository were made with 2.15, 5.24, 0.19.
+"""
+
+import argparse
+import importlib
+import json
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import save_file
+
+OUT = Path(__file__).resolve().parent.parent / "fixtures" / "models"
+POSITIONS = 300
+
+# Sizes of all models unless they say otherwise. Grouped heads; the heads' width times their number is not the width.
+SIZES = dict(
+    vocab_size=40, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+    head_dim=8, max_position_embeddings=512, rms_norm_eps=1e-5, bos_token_id=None, eos_token_id=None, pad_token_id=None,
+)  # fmt: skip
+# Models that exist for their rotation: one layer, few and wider heads.
+ROPE = dict(num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, head_dim=16)
+STRETCH = dict(factor=4.0, original_max_position_embeddings=64, rope_theta=10000.0)
+LONG = dict(
+    rope_type="longrope", original_max_position_embeddings=64, short_factor=[1.0, 1.1, 1.3, 1.7, 2.0, 2.4],
+    long_factor=[1.0, 1.5, 3.0, 5.0, 9.0, 14.0], rope_theta=10000.0, partial_rotary_factor=0.75,
+)  # fmt: skip
+
+# Name: class, what differs from SIZES, type of the weights.
+MODELS = {
+    "llama": ("Llama", dict(rope_parameters=dict(rope_type="default", rope_theta=500.0)), torch.float16),
+    "llama-biases": ("Llama", dict(ROPE, attention_bias=True, mlp_bias=True, hidden_act="gelu", tie_word_embeddings=True), torch.float16),
+    "llama-llama3": ("Llama", dict(ROPE, rope_parameters=dict(
+        STRETCH, rope_type="llama3", low_freq_factor=1.0, high_freq_factor=4.0)), torch.float16),
+    "llama-linear": ("Llama", dict(ROPE, rope_parameters=dict(rope_type="linear", factor=3.0, rope_theta=900.0)), torch.bfloat16),
+    "llama-dynamic": ("Llama", dict(ROPE, max_position_embeddings=100, rope_parameters=dict(
+        rope_type="dynamic", factor=2.5, rope_theta=900.0)), torch.bfloat16),
+    "mistral": ("Mistral", dict(sliding_window=37), torch.bfloat16),
+    "smollm3": ("SmolLM3", dict(num_hidden_layers=4, no_rope_layers=[1, 1, 1, 0], head_dim=4, intermediate_size=12), torch.float16),
+    "qwen2": ("Qwen2", dict(num_hidden_layers=3, head_dim=4, use_sliding_window=True, sliding_window=29, max_window_layers=1),
+        torch.bfloat16),
+    "qwen2-yarn": ("Qwen2", dict(ROPE, num_attention_heads=1, tie_word_embeddings=True, rope_parameters=dict(
+        STRETCH, rope_type="yarn")), torch.float16),
+    "qwen3": ("Qwen3", dict(num_attention_heads=6, tie_word_embeddings=True), torch.float16),
+    "qwen3-yarn": ("Qwen3", dict(ROPE, tie_word_embeddings=True, rope_parameters=dict(
+        STRETCH, rope_type="yarn", beta_fast=16.0, beta_slow=1.5, truncate=False, mscale=0.7, mscale_all_dim=1.2)), torch.bfloat16),
+    "gemma": ("Gemma", dict(num_key_value_heads=1), torch.bfloat16),
+    "gemma2": ("Gemma2", dict(sliding_window=41, query_pre_attn_scalar=13, attn_logit_softcapping=5.0, final_logit_softcapping=4.0,
+        vocab_size=37), torch.bfloat16),
+    "gemma3": ("Gemma3Text", dict(num_hidden_layers=3, intermediate_size=20, sliding_window=31, query_pre_attn_scalar=8, rope_parameters=dict(
+        full_attention=dict(rope_type="linear", factor=8.0, rope_theta=7000.0),
+        sliding_attention=dict(rope_type="default", rope_theta=300.0)),
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"]), torch.float16),
+    "phi3": ("Phi3", dict(sliding_window=53, head_dim=None), torch.bfloat16),
+    "phi3-longrope": ("Phi3", dict(ROPE, hidden_size=32, head_dim=None, original_max_position_embeddings=64, rope_parameters=LONG),
+        torch.float16),
+    "olmo2": ("Olmo2", dict(num_key_value_heads=4, num_attention_heads=4, head_dim=None, tie_word_embeddings=False), torch.float16),
+    "olmo3": ("Olmo3", dict(num_hidden_layers=3, head_dim=None, sliding_window=23, rope_parameters=dict(
+        full_attention=dict(STRETCH, rope_type="yarn"), sliding_attention=dict(rope_type="default", rope_theta=10000.0)),
+        layer_types=["sliding_attention", "sliding_attention", "full_attention"]), torch.bfloat16),
+    "granite": ("Granite", dict(head_dim=None, embedding_multiplier=3.0, attention_multiplier=0.4, residual_multiplier=0.6,
+        logits_scaling=2.5), torch.float16),
+    "mixtral": ("Mixtral", dict(num_local_experts=4, num_experts_per_tok=2, intermediate_size=12, sliding_window=None), torch.float16),
+    "qwen3moe": ("Qwen3Moe", dict(num_experts=5, num_experts_per_tok=3, moe_intermediate_size=8, norm_topk_prob=False,
+        mlp_only_layers=[0]), torch.bfloat16),
+}  # fmt: skip
+
+# Converted to GGUF too; the logits are those of the folder, since conversion keeps all bits of f16.
+GGUF = ["llama", "llama-llama3", "smollm3", "qwen2-yarn", "qwen3", "gemma3", "phi3-longrope", "olmo2", "granite", "mixtral"]
+
+
+def randomise(model, generator):
+    """Fills a model with large random weights: matrices by their inputs, norms around their neutral value."""
+    offset = 0.0 if "Gemma" in type(model).__name__ else 1.0
+    for name, weight in model.named_parameters():
+        noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+        if "norm" in name:
+            value = offset + 0.3 * noise
+        elif name.endswith("bias"):
+            value = 0.4 * noise
+        elif "embed_tokens" in name:
+            value = noise / (math.sqrt(weight.shape[-1]) if "Gemma" in type(model).__name__ else 1.0)
+        else:
+            gain = 2.0 if any(part in name for part in ("q_proj", "k_proj", "qkv_proj", "lm_head")) else 1.3
+            value = gain * noise / math.sqrt(weight.shape[-1])
+        weight.data.copy_(value)
+
+
+def tokens_for(vocab_size):
+    return torch.tensor(np.random.default_rng(7).integers(0, vocab_size, POSITIONS), dtype=torch.int32)
+
+
+def logits_of(model, tokens):
+    """Logits of every twentieth position and the last, and how close any row came to choosing other experts."""
+    margins = []
+
+    def watch(module, inputs, outputs):
+        ranked = outputs[0].sort(dim=-1, descending=True).values
+        margins.append((ranked[:, module.top_k - 1] - ranked[:, module.top_k]).min().item())
+
+    for module in model.modules():
+        if type(module).__name__.endswith("TopKRouter"):
+            module.register_forward_hook(watch)
+    with torch.no_grad():
+        logits = model.double().eval()(tokens[None].long(), use_cache=False).logits[0]
+    positions = torch.tensor([*range(0, POSITIONS, 20), POSITIONS - 1], dtype=torch.int32)
+    return positions, logits[positions.long()].float().contiguous(), min(margins, default=1.0)
+
+
+def save_expected(path, model, tokens):
+    positions, logits, margin = logits_of(model, tokens)
+    assert logits.isfinite().all() and logits.std() > 0.3, f"{path}: logits spread by {logits.std()}"
+    save_file({"tokens": tokens, "positions": positions, "logits": logits}, path)
+    path.chmod(0o644)
+    return margin
+
+
+def make(name):
+    kind, changes, dtype = MODELS[name]
+    sizes = {key: value for key, value in {**SIZES, **changes}.items() if key != "head_dim" or value is not None}
+    config = getattr(transformers, f"{kind}Config")(**sizes, attn_implementation="eager")
+    model_class = getattr(transformers, f"{kind.removesuffix('Text')}ForCausalLM")
+    folder = OUT / name
+    shutil.rmtree(folder, ignore_errors=True)
+    # Another seed where a row hardly prefers its experts: rounding would choose others.
+    for seed in range(100):
+        model = model_class(config).double()
+        randomise(model, torch.Generator().manual_seed(seed))
+        model.to(dtype).save_pretrained(folder)
+        exact = model_class.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", experts_implementation="eager")
+        if save_expected(folder / "expected.safetensors", exact, tokens_for(config.vocab_size)) > 2e-3:
+            break
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "model.safetensors").chmod(0o644)
+    settings = json.loads((folder / "config.json").read_text())
+    assert settings["dtype"] == str(dtype).removeprefix("torch."), settings["dtype"]
+    print(f"{name}: {sum(file.stat().st_size for file in folder.iterdir())} bytes, seed {seed}")
+
+
+def convert(name):
+    """GGUF by llama.cpp's converter, without a vocabulary."""
+    conversion = importlib.import_module("conversion")
+    config = json.loads((OUT / name / "config.json").read_text())
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / name
+        shutil.copytree(OUT / name, folder)
+        (folder / "expected.safetensors").unlink()
+        # Gemma 3's converter counts the tokens here.
+        vocabulary = {f"t{i}": i for i in range(config["vocab_size"])}
+        (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocabulary}, "added_tokens": []}))
+        model_class = conversion.get_model_class(config["architectures"][0])
+
+        def no_vocabulary(self):
+            self.gguf_writer.add_tokenizer_model("none")
+            if config["model_type"] not in ("llama", "smollm3", "granite", "mixtral"):
+                self.gguf_writer.add_vocab_size(config["vocab_size"])
+            # The converter writes Gemma 3's own pattern, six layers long, by leaving it out.
+            if config["model_type"] == "gemma3_text":
+                self.gguf_writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
+
+        model_class.set_vocab = no_vocabulary
+        target = OUT / f"{name}.gguf"
+        with torch.inference_mode():
+            model_class(folder, gguf.LlamaFileType.MOSTLY_F16, target, model_name=f"kinglet test {name}").write()
+    print(f"{target.name}: {target.stat().st_size} bytes")
+
+
+# Where the f16 scales of a block type lie: that of the values, and that of what is added or subtracted.
+SCALES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "IQ4_NL": [0], "Q4_K": [0, 2], "Q6_K": [208]}
+
+
+def random_blocks(kind, shape, rng, spread):
+    """Random blocks whose values have the given standard deviation and no mean; the blocks' bytes, and the values."""
+    kind = gguf.GGMLQuantizationType[kind]
+    block, size = gguf.GGML_QUANT_SIZES[kind]
+    blocks = rng.integers(0, 256, (math.prod(shape) // block, size), dtype=np.uint8)
+
+    def values(*scales):
+        for at, scale in zip(SCALES[kind.name], scales):
+            blocks[:, at : at + 2] = np.array([scale], np.float16).view(np.uint8)
+        return gguf.dequantize(blocks.reshape(shape[0], -1), kind)
+
+    if len(SCALES[kind.name]) == 1:
+        scales = [spread / values(1.0).std()]
+    else:
+        steps, minima = values(1.0, 0.0), values(0.0, 1.0)
+        ratio = -steps.mean() / minima.mean()
+        unit = spread / (steps + ratio * minima).std()
+        scales = [unit, ratio * unit]
+    exact = values(*scales)
+    return blocks.reshape(shape[0], -1), exact
+
+
+def quantised():
+    """llama-quantised.gguf: each matrix in another block type, and the logits of the values that the gguf package reads there."""
+    rng = np.random.default_rng(3)
+    config = transformers.LlamaConfig(**{**SIZES, "hidden_size": 32, "head_dim": 16, "intermediate_size": 256}, attn_implementation="eager")
+    config.num_hidden_layers = 2
+    model = transformers.LlamaForCausalLM(config).double()
+    randomise(model, torch.Generator().manual_seed(1))
+    weights = {name: weight.data for name, weight in model.named_parameters()}
+    narrow = iter(["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL"] * 4)
+    wide = iter(["Q4_K", "Q6_K"])
+    path = OUT / "llama-quantised.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("kinglet test llama-quantised")
+    writer.add_context_length(512)
+    writer.add_embedding_length(32)
+    writer.add_block_count(2)
+    writer.add_feed_forward_length(256)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_key_length(16)
+    writer.add_value_length(16)
+    writer.add_rope_dimension_count(16)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_tokenizer_model("none")
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, 2)
+    for name, weight in weights.items():
+        target = names.get_name(name, try_suffixes=(".weight",))
+        if weight.dim() == 1:
+            writer.add_tensor(target, weight.float().numpy())
+            continue
+        kind = next(wide) if "down_proj" in name else "F16" if "embed" in name else next(narrow)
+        if kind == "F16":
+            raw = weight.half()
+            weight.copy_(raw)
+            writer.add_tensor(target, raw.numpy())
+            continue
+        raw, exact = random_blocks(kind, tuple(weight.shape), rng, weight.std().item())
+        exact = torch.from_numpy(exact.astype(np.float64))
+        # The file's rows of q and k stand in pairs; the model's in halves.
+        heads = {"q_proj": 4, "k_proj": 2}.get(name.split(".")[-2])
+        if heads:
+            exact = exact.reshape(heads, 8, 2, 32).swapaxes(1, 2).reshape(exact.shape)
+        weight.copy_(exact)
+        writer.add_tensor(target, raw, raw_dtype=gguf.GGMLQuantizationType[kind])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    save_expected(OUT / "llama-quantised.expected.safetensors", model, tokens_for(config.vocab_size))
+    print(f"{path.name}: {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gguf", action="store_true", help="convert as well")
+    parser.add_argument("names", nargs="*", default=[*MODELS, "llama-quantised"])
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in chosen.names:
+        if name == "llama-quantised":
+            quantised()
+            continue
+        make(name)
+        if chosen.gguf and name in GGUF:
+            convert(name)
