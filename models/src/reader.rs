@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
     /// As [`Reader::positive`], by the full key. What single precision cannot hold, or not invert, counts as infinite or zero.
     pub fn positive_at(&self, key: &str) -> Result<Option<f64>, ModelError> {
         match self.number_at(key)? {
-            Some(number) if (number as f32) < f32::MIN_POSITIVE => Err(wrong(key, "a number above zero".into(), number.to_string())),
+            Some(number) if (number as f32) < f32::MIN_POSITIVE => Err(wrong(key, "a number above zero".into(), format!("{number:?}"))),
             number => Ok(number),
         }
     }
@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
         }
         let numbers: Vec<f64> = items.iter().map(|item| finite(key, item)).collect::<Result<_, _>>()?;
         match numbers.iter().find(|&&number| (number as f32) < f32::MIN_POSITIVE) {
-            Some(number) => Err(wrong(key, expected(), number.to_string())),
+            Some(number) => Err(wrong(key, expected(), format!("{number:?}"))),
             None => Ok(Some(numbers)),
         }
     }
@@ -239,12 +239,19 @@ pub(crate) fn shown(value: &Value) -> String {
     match value {
         Value::Bool(value) => value.to_string(),
         Value::Int(value) => value.to_string(),
-        Value::Float(value) => value.to_string(),
-        Value::Text(text) if text.chars().count() > 40 => format!("`{}…`", text.chars().take(40).collect::<String>()),
-        Value::Text(text) => format!("`{text}`"),
+        // Not `Display`, which writes out hundreds of zeros.
+        Value::Float(value) => format!("{value:?}"),
+        Value::Text(text) => format!("`{}`", excerpt(text)),
         Value::List(items) => format!("a list of {} items", items.len()),
         Value::Null => "null".into(),
     }
+}
+
+/// The beginning of a text, on one line.
+pub(crate) fn excerpt(text: &str) -> String {
+    let start: String = text.chars().take(40).collect();
+    let more = if start.len() < text.len() { "…" } else { "" };
+    format!("{}{more}", start.escape_debug())
 }
 
 fn finite(key: &str, value: &Value) -> Result<f64, ModelError> {

@@ -149,7 +149,7 @@ impl Scaling<'_> {
         }
         let factor = self.required("factor")?;
         if factor < 1.0 {
-            return Err(wrong(&self.at("factor"), "1 or more".into(), factor.to_string()));
+            return Err(wrong(&self.at("factor"), "1 or more".into(), format!("{factor:?}")));
         }
         Ok(RopeScaling::DynamicNtk { factor, original: self.context })
     }
@@ -180,7 +180,7 @@ impl Scaling<'_> {
     fn mscale(&self, key: &str) -> Result<Option<f64>, ModelError> {
         match self.file.number_at(&self.at(key))? {
             Some(0.0) => Ok(None),
-            Some(mscale) if mscale < 0.0 => Err(wrong(&self.at(key), "a number from 0 up".into(), mscale.to_string())),
+            Some(mscale) if mscale < 0.0 => Err(wrong(&self.at(key), "a number from 0 up".into(), format!("{mscale:?}"))),
             mscale => Ok(mscale),
         }
     }
@@ -188,7 +188,7 @@ impl Scaling<'_> {
     fn llama3(&self) -> Result<RopeScaling, ModelError> {
         let (low, high) = (self.required("low_freq_factor")?, self.required("high_freq_factor")?);
         if high <= low {
-            return Err(wrong(&self.at("high_freq_factor"), format!("more than `low_freq_factor`, {low}"), high.to_string()));
+            return Err(wrong(&self.at("high_freq_factor"), format!("more than `low_freq_factor`, {low:?}"), format!("{high:?}")));
         }
         Ok(RopeScaling::Llama3 { factor: self.required("factor")?, low, high, original: self.original()? })
     }
@@ -291,7 +291,7 @@ fn base(file: &Reader, keys: &[String], default: f64) -> Result<f64, ModelError>
     for key in keys {
         match file.number_at(key)? {
             Some(base) if base > 1.0 => return Ok(base),
-            Some(base) => return Err(wrong(key, "a base above 1".into(), base.to_string())),
+            Some(base) => return Err(wrong(key, "a base above 1".into(), format!("{base:?}"))),
             None => continue,
         }
     }

@@ -10,7 +10,6 @@
 
 use kinglet_quant::isa::Level;
 use kinglet_quant::{Activations, Batch, ColumnsMut, Input, InputKind, Matrix, Scratch, Type, Write, limits, multiply, wants};
-use std::time::Instant;
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
@@ -33,16 +32,6 @@ fn main() {
     }
 }
 
-/// Seconds of the fastest of some runs.
-fn best_seconds(runs: usize, mut run: impl FnMut()) -> f64 {
-    let time = |_| {
-        let start = Instant::now();
-        run();
-        start.elapsed().as_secs_f64()
-    };
-    (0..runs).map(time).fold(f64::INFINITY, f64::min)
-}
-
 fn prefill(level: Level, ty: Type) -> f64 {
     let (rows, cols, batch) = (1536, if ty.block_len() == 256 { 768 } else { 576 }, 512);
     let bytes = weights(ty, rows * cols);
@@ -50,28 +39,41 @@ fn prefill(level: Level, ty: Type) -> f64 {
     let x: Vec<f32> = (0..batch * cols).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
     let (mut activations, mut scratch) = (Activations::new(), Scratch::new());
     let mut out = vec![0.0; batch * rows];
-    let seconds = best_seconds(25, || {
-        activations.quantize(level, &x, cols);
-        let batch = Batch { input: input(ty, &activations, &x), rows: None };
-        multiply(level, &w, batch, Write::Set, &mut ColumnsMut::new(&mut out, rows), &mut scratch);
-    });
-    (rows * cols * batch) as f64 / seconds / 1e9
+    let mut best = f64::INFINITY;
+    for _ in 0..40 {
+        best = best.min(limits::median_seconds(std::iter::once(|| {
+            activations.quantize(level, &x, cols);
+            let batch = Batch { input: input(ty, &activations, &x), rows: None };
+            multiply(level, &w, batch, Write::Set, &mut ColumnsMut::new(&mut out, rows), &mut scratch);
+        })));
+    }
+    (rows * cols * batch) as f64 / best / 1e9
 }
 
 fn decode(level: Level, ty: Type) -> f64 {
     let cols = if ty.block_len() == 256 { 768 } else { 576 };
-    let rows = (128 << 20) / ty.bytes_for(cols).expect("whole blocks");
-    let bytes = weights(ty, rows * cols);
-    let w = Matrix::new(ty, rows, cols, &bytes).expect("whole blocks");
+    let row_bytes = ty.bytes_for(cols).expect("whole blocks");
+    let (rows, pieces) = ((1 << 20) / row_bytes, 128);
+    let bytes = weights(ty, pieces * rows * cols);
     let x: Vec<f32> = (0..cols).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
     let (mut activations, mut scratch) = (Activations::new(), Scratch::new());
     activations.quantize(level, &x, cols);
     let batch = Batch { input: input(ty, &activations, &x), rows: None };
     let mut out = vec![0.0; rows];
-    let seconds = best_seconds(5, || {
-        multiply(level, &w, batch, Write::Set, &mut ColumnsMut::new(&mut out, rows), &mut scratch);
-    });
-    bytes.len() as f64 / seconds / 1e9
+    let mut best = f64::INFINITY;
+    for _ in 0..2 {
+        let mut pieces = bytes.chunks_exact(rows * row_bytes);
+        let mut times = Vec::new();
+        for piece in &mut pieces {
+            let w = Matrix::new(ty, rows, cols, piece).expect("whole blocks");
+            times.push(limits::median_seconds(std::iter::once(|| {
+                multiply(level, &w, batch, Write::Set, &mut ColumnsMut::new(&mut out, rows), &mut scratch);
+            })));
+        }
+        times.sort_by(f64::total_cmp);
+        best = best.min(times[times.len() / 2]);
+    }
+    (rows * row_bytes) as f64 / best / 1e9
 }
 
 fn input<'a>(ty: Type, activations: &'a Activations, x: &'a [f32]) -> Input<'a> {

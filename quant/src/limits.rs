@@ -10,46 +10,51 @@ use std::time::Instant;
 pub fn integer_peak(level: Level) -> f64 {
     let lanes = level.run(LanesOf);
     let macs = (STEPS * CHAINS * 4 * lanes) as f64;
-    macs / best_seconds(20, || level.run(IntegerChains))
+    macs / median_seconds((0..50).map(|_| || level.run(IntegerChains)))
 }
 
 /// f32 multiply-accumulates per second on one thread, with operands in registers.
 pub fn f32_peak(level: Level) -> f64 {
     let lanes = level.run(LanesOf);
     let macs = (STEPS * CHAINS * lanes) as f64;
-    macs / best_seconds(20, || level.run(FloatChains))
+    macs / median_seconds((0..50).map(|_| || level.run(FloatChains)))
 }
 
 /// Bytes per second that `threads` threads read together from memory, beyond all caches.
 pub fn read_bandwidth(level: Level, threads: usize) -> f64 {
     let threads = threads.max(1);
     let memory = vec![1i32; BUFFER / size_of::<i32>()];
-    let part = memory.len().div_ceil(threads);
-    let seconds = best_seconds(5, || {
-        std::thread::scope(|scope| {
-            for part in memory.chunks(part) {
-                scope.spawn(move || black_box(level.run(Read(part))));
-            }
-        });
-    });
-    size_of_val(memory.as_slice()) as f64 / seconds
+    let read = |part: &[i32]| {
+        let pieces = part.chunks_exact(PIECE / size_of::<i32>());
+        PIECE as f64 / median_seconds(pieces.map(|piece| || level.run(Read(piece))))
+    };
+    std::thread::scope(|scope| {
+        let parts = memory.chunks(memory.len().div_ceil(threads));
+        let readers: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
+        readers.into_iter().map(|reader| reader.join().expect("reading memory does not panic")).sum()
+    })
 }
 
 /// Bytes to read: more than a laptop's last cache.
 const BUFFER: usize = 256 << 20;
+/// Bytes that are timed together: too few for another process to come between most of the time.
+const PIECE: usize = 1 << 20;
 /// Sums that do not wait for each other; enough to hide the latency.
 const CHAINS: usize = 10;
 /// Products added to each, about a tenth of a millisecond's worth.
 const STEPS: usize = 1 << 14;
 
-/// The shortest of some runs: the one that was disturbed least.
-fn best_seconds<T>(runs: usize, mut run: impl FnMut() -> T) -> f64 {
-    let time = |_| {
-        let start = Instant::now();
-        black_box(run());
-        start.elapsed().as_secs_f64()
-    };
-    (0..runs).map(time).fold(f64::INFINITY, f64::min)
+/// The median of the pieces' times. On a machine that others use too, it is what a piece takes undisturbed, as long as it is short.
+pub fn median_seconds<T>(pieces: impl Iterator<Item = impl FnOnce() -> T>) -> f64 {
+    let mut seconds: Vec<f64> = pieces
+        .map(|piece| {
+            let start = Instant::now();
+            black_box(piece());
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 struct LanesOf;
@@ -71,17 +76,24 @@ impl Op for IntegerChains {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> i32 {
         const BITS: u32 = 4;
-        let weights = isa.splat_i32(black_box(0x0102_0304));
-        let activations = black_box(0x0101_01ff);
+        const ROWS: usize = 2;
+        let operands = [0x0102_0304; 8 * ROWS * 16];
+        let activations = [0x0101_01ff; 8 * (CHAINS / ROWS)];
         let mut totals = [isa.splat_i32(0); CHAINS];
         for _ in 0..STEPS / I::steps(BITS) {
+            // As in a kernel's tile: two vectors of rows times five columns, from the first cache.
+            let (operands, activations) = (black_box(&operands), black_box(&activations));
             let mut sums = [isa.start(BITS, totals[0]); CHAINS];
             for (sum, total) in sums.iter_mut().zip(totals) {
                 *sum = isa.start(BITS, total);
             }
-            for _ in 0..I::steps(BITS) {
-                for sum in &mut sums {
-                    *sum = isa.dot(BITS, *sum, weights, activations);
+            for t in 0..I::steps(BITS) {
+                for v in 0..ROWS {
+                    let weights = isa.load_i32(&operands[(t * ROWS + v) * I::LANES..]);
+                    for c in 0..CHAINS / ROWS {
+                        let sum = &mut sums[c * ROWS + v];
+                        *sum = isa.dot(BITS, *sum, weights, activations[8 * c + t]);
+                    }
                 }
             }
             for (total, sum) in totals.iter_mut().zip(sums) {

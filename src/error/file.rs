@@ -59,7 +59,8 @@ pub enum FileError {
         file: PathBuf,
     },
     /// A GGUF version that nobody writes any more, or not yet.
-    #[error("{}: version: expected GGUF 2 or 3, found {found}{}", file.display(), if *found < 2 { "; convert the model again" } else { "" })]
+    #[error("{}: version: expected GGUF 2 or 3, found {found}{}",
+        file.display(), if *found < 2 { "; convert the model again" } else { "" })]
     Version {
         /// The file.
         file: PathBuf,
@@ -131,13 +132,13 @@ pub enum FileError {
         found: u64,
     },
     /// A tensor in a type that kinglet can't compute with.
-    #[error("{}: tensor `{tensor}`: expected a type that kinglet knows, found {found}", file.display())]
+    #[error("{}: tensor `{tensor}`: expected a type that kinglet reads; {found}", file.display())]
     TensorType {
         /// The file.
         file: PathBuf,
         /// The tensor.
         tensor: String,
-        /// The type, by name or number.
+        /// What its type is, and what would help.
         found: String,
     },
     /// A key that is not there.

@@ -25,6 +25,7 @@ use kinglet_quant::Type;
 use map::Map;
 use safetensors::DTYPES;
 use sniff::Format;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use table::{Entry, Stored, Table};
@@ -40,7 +41,6 @@ use table::{Entry, Stored, Table};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct ModelFile {
     path: PathBuf,
     source: Source,
@@ -48,7 +48,6 @@ pub struct ModelFile {
     table: Table,
 }
 
-#[derive(Debug)]
 enum Source {
     Gguf(Gguf),
     HuggingFace(Config),
@@ -135,7 +134,7 @@ impl ModelFile {
             Stored::Weights(_) => Ok((index, self.tensor_at(index))),
             Stored::Other(dtype) => {
                 let (file, tensor) = (map.path().to_owned(), shortened(name));
-                Err(FileError::TensorType { file, tensor, found: DTYPES[usize::from(dtype)].name.to_owned() })
+                Err(FileError::TensorType { file, tensor, found: format!("{} holds no weights", DTYPES[usize::from(dtype)].name) })
             }
         }
     }
@@ -197,6 +196,12 @@ impl ModelFile {
     /// [`FileError::Shrunk`], with both sizes.
     pub fn check(&self) -> Result<(), FileError> {
         self.files.iter().try_for_each(|map| map.check())
+    }
+}
+
+impl fmt::Debug for ModelFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ModelFile({}, {} tensors)", self.path.display(), self.table.entries().len())
     }
 }
 

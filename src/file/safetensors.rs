@@ -19,6 +19,8 @@ const LONGEST_HEADER: u64 = 100_000_000;
 const MOST_DIMENSIONS: usize = 8;
 /// `"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},` and four bytes of weights.
 const SMALLEST_TENSOR: usize = 52;
+/// Stands once in each tensor's entry.
+const DTYPE: &[u8] = b"\"dtype\"";
 
 /// A type that a safetensors file can state.
 #[derive(Debug)]
@@ -80,7 +82,9 @@ pub(super) fn read(map: &Map, part: u16, entries: &mut Vec<Entry>) -> Result<(),
     }
     let header = cursor.take(length, format_args!("header"))?;
     let start = cursor.at();
-    entries.reserve_exact(header.len() / SMALLEST_TENSOR);
+    // No more than the header has room for, whatever it repeats.
+    let stated = header.windows(DTYPE.len()).filter(|&window| window == DTYPE).count();
+    entries.reserve_exact(stated.min(header.len() / SMALLEST_TENSOR));
     let known = entries.len();
     let mut reader = Header { file: map.path(), part, start, size: map.bytes().len(), entries, problem: None };
     let mut json = serde_json::Deserializer::from_slice(header);
@@ -94,7 +98,6 @@ pub(super) fn read(map: &Map, part: u16, entries: &mut Vec<Entry>) -> Result<(),
         expected: "JSON that lists tensors with dtype, shape and data_offsets",
         source,
     })?;
-    entries.shrink_to_fit();
     check_ends(map, start, &entries[known..])
 }
 
@@ -172,7 +175,7 @@ impl Header<'_> {
         let unreadable = |found: &str| FileError::TensorType {
             file: self.file.to_owned(),
             tensor: shortened(name),
-            found: format!("{} (F32, F16 and BF16 are known)", Shown(found)),
+            found: format!("{} is none of F32, F16 and BF16", shortened(found)),
         };
         let dtype = DTYPES.iter().position(|dtype| dtype.name == stated.dtype).ok_or_else(|| unreadable(&stated.dtype))?;
         let stored = match DTYPES[dtype].readable {

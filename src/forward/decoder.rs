@@ -209,7 +209,7 @@ impl Decoder {
         work.x.resize(rows.len() * d_model, 0.0);
         let matrix = self.embedding.matrix(context.file);
         for (x, token) in work.x.chunks_exact_mut(d_model).zip(rows.tokens()) {
-            matrix.dequantize_row(token.index(), x);
+            matrix.dequantize_row(token.index(), x).expect("the embedding is as wide as the residual stream");
             if self.spec.embedding_scale != 1.0 {
                 x.iter_mut().for_each(|x| *x *= self.spec.embedding_scale);
             }

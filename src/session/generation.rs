@@ -1,11 +1,13 @@
 //! Generation as an iterator of typed events: sample, look for an end, hand out the text, compute the token only when the next one is
 //! asked for.
 
+use super::speculation::Speculation;
 use super::{Session, Stats};
 use crate::error::Error;
 use crate::generate::{FinishReason, Sampled, Sampler, SamplerOptions, StopStrings, Stopper};
-use crate::text::Decoder;
+use crate::text::{Decoder, Special};
 use crate::types::TokenId;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,6 +22,8 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Go on past the model's end-of-generation tokens, which are never sampled then.
     pub ignore_eos: bool,
+    /// Guess so many tokens ahead from the text's own repetitions, and verify them in one batch. The answer is the same.
+    pub speculate: Option<usize>,
     /// Raised from elsewhere, ends the answer after the token at hand.
     pub cancel: Option<Arc<AtomicBool>>,
 }
@@ -64,6 +68,9 @@ pub struct Generation<'s> {
     sampler: Sampler,
     stopper: Stopper,
     decoder: Option<Decoder>,
+    speculation: Option<Speculation>,
+    /// Tokens that the sampler has chosen ahead, verified but not handed out yet.
+    ahead: VecDeque<Sampled>,
     /// Why the answer ended, once its last token is handed out.
     reason: Option<FinishReason>,
     finished: bool,
@@ -85,11 +92,17 @@ impl Session {
             sampling.logit_bias.extend(eog().map(|token| (token, f32::NEG_INFINITY)));
         }
         let mut sampler = Sampler::new(sampling, model.decoder.spec().n_vocab)?;
+        if let Some(tokenizer) = tokenizer {
+            let encode = |text: &str| tokenizer.encode(text, Special::Plain).unwrap_or_default();
+            sampler.find_breakers(|token| tokenizer.piece(token).unwrap_or_default(), encode);
+        }
         self.tokens.iter().for_each(|&token| sampler.accept(token));
         let stopper = Stopper::new(eog(), StopStrings::new(options.stop)?, options.max_tokens);
         let reason = (options.max_tokens == Some(0)).then_some(FinishReason::Length);
         let decoder = tokenizer.map(|tokenizer| tokenizer.decoder());
-        Ok(Generation { session: self, cancel: options.cancel, sampler, stopper, decoder, reason, finished: false })
+        let speculation = options.speculate.filter(|&draft| draft > 0).map(|draft| Speculation::new(draft, &self.tokens)).transpose()?;
+        let (cancel, ahead) = (options.cancel, VecDeque::new());
+        Ok(Generation { session: self, cancel, sampler, stopper, decoder, speculation, ahead, reason, finished: false })
     }
 
     /// The whole answer as one text.
@@ -119,18 +132,35 @@ impl Generation<'_> {
             let step = self.stopper.cancel();
             return Ok(self.finish(FinishReason::Length, step.show));
         }
-        self.session.catch_up(None, |_| ())?;
-        let Sampled { token, logprob, top } = self.sampler.sample(&self.session.logits)?;
+        let Sampled { token, logprob, top } = self.choose()?;
         let ends = self.stopper.is_stop(token);
         let text = self.decoder.as_mut().filter(|_| !ends).map(|decoder| decoder.push(token)).unwrap_or_default();
         let step = self.stopper.push(token, &text);
         if let (true, Some(reason)) = (ends, step.finish.clone()) {
             return Ok(self.finish(reason, step.show));
         }
-        self.sampler.accept(token);
         self.session.tokens.push(token);
+        if let Some(speculation) = &mut self.speculation {
+            speculation.push(token);
+        }
         self.reason = step.finish;
         Ok(Event::Token { id: token, text: step.show, logprob, top })
+    }
+
+    /// The next token, accepted by the sampler.
+    fn choose(&mut self) -> Result<Sampled, Error> {
+        if let (Some(speculation), true) = (&mut self.speculation, self.ahead.is_empty()) {
+            let room = self.stopper.remaining().unwrap_or(usize::MAX);
+            let chosen = speculation.run(self.session, &mut self.sampler, room, |token| self.stopper.is_stop(token))?;
+            self.ahead = chosen.unwrap_or_default();
+        }
+        if let Some(sampled) = self.ahead.pop_front() {
+            return Ok(sampled);
+        }
+        self.session.catch_up(None, |_| ())?;
+        let sampled = self.sampler.sample(&self.session.logits)?;
+        self.sampler.accept(sampled.token);
+        Ok(sampled)
     }
 
     /// The last event; `held` is what the stop strings held back, after which half a character may be left in the decoder.
@@ -139,6 +169,13 @@ impl Generation<'_> {
         let stopped = matches!(reason, FinishReason::StopString(_));
         let tail = self.decoder.as_mut().filter(|_| !stopped).map(Decoder::finish).unwrap_or_default();
         Event::Finished { reason, text: held + &tail, stats: self.session.stats.clone() }
+    }
+}
+
+impl Drop for Generation<'_> {
+    /// Forgets what was computed ahead and never handed out.
+    fn drop(&mut self) {
+        self.session.cache.truncate(self.session.tokens.len());
     }
 }
 

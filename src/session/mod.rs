@@ -14,6 +14,7 @@
 mod chat;
 mod generation;
 mod model;
+mod speculation;
 mod stats;
 
 pub use generation::{Event, GenerateOptions, Generation};

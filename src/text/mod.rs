@@ -7,6 +7,7 @@
 
 mod bpe;
 mod charsmap;
+mod chat;
 mod decoder;
 mod eog;
 mod gguf;
@@ -23,6 +24,7 @@ mod unigram;
 mod vocabulary;
 mod wordpiece;
 
+pub use chat::{ChatTemplate, Message, RenderOptions};
 pub use decoder::Decoder;
 pub use special::Special;
 pub use tokenizer::Tokenizer;

@@ -37,7 +37,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     if let Some(scale) = file.number(TEMPERATURE)?.filter(|&scale| scale != 0.0) {
         return Err(ModelError::Unsupported {
             key: file.spell(TEMPERATURE).unwrap_or_default(),
-            found: scale.to_string(),
+            found: format!("{scale:?}"),
             why: "queries that are scaled by their position are not supported",
         });
     }

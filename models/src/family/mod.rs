@@ -17,11 +17,11 @@ mod smollm3;
 use crate::error::ModelError;
 use crate::metadata::{Layout, Metadata, Value};
 use crate::names::{Key, key};
-use crate::reader::{Reader, shown};
+use crate::reader::{Reader, excerpt, shown};
 use crate::spec::Spec;
 
 /// Models that compute alike.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Family {
     /// kinglet's name for it.
     pub name: &'static str,
@@ -73,7 +73,7 @@ pub fn resolve(metadata: &dyn Metadata) -> Result<Spec, ModelError> {
     let Some(family) = family else {
         return Err(ModelError::UnknownArchitecture {
             nearest: nearest(&file.architecture, names().copied()),
-            found: file.architecture.chars().take(60).collect(),
+            found: excerpt(&file.architecture),
             known: names().copied().collect(),
         });
     };

@@ -355,4 +355,12 @@ impl Isa for Avx2 {
         }
         unsafe { _mm256_add_epi32(total, _mm256_madd_epi16(sum, _mm256_set1_epi16(1))) }
     }
+
+    #[inline(always)]
+    fn prefetch(self, bytes: &[u8], from: usize, to: usize, near: bool) {
+        for at in (from..to.min(bytes.len())).step_by(64) {
+            let line = bytes[at..].as_ptr().cast();
+            unsafe { if near { _mm_prefetch::<_MM_HINT_T0>(line) } else { _mm_prefetch::<_MM_HINT_T1>(line) } }
+        }
+    }
 }

@@ -341,4 +341,12 @@ impl Isa for Avx512Vnni {
     fn finish(self, _: u32, _: __m512i, sum: __m512i) -> __m512i {
         sum
     }
+
+    #[inline(always)]
+    fn prefetch(self, bytes: &[u8], from: usize, to: usize, near: bool) {
+        for at in (from..to.min(bytes.len())).step_by(64) {
+            let line = bytes[at..].as_ptr().cast();
+            unsafe { if near { _mm_prefetch::<_MM_HINT_T0>(line) } else { _mm_prefetch::<_MM_HINT_T1>(line) } }
+        }
+    }
 }

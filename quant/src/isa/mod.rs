@@ -181,6 +181,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// `total`, as given to [`start`](Isa::start), plus the products that were added since.
     fn finish(self, bits: u32, total: Self::I, sum: Self::Sum) -> Self::I;
 
+    /// Begins to load the cache lines of `bytes[from..to]`, as far as they exist: into the first cache where `near`, else the second.
+    fn prefetch(self, bytes: &[u8], from: usize, to: usize, near: bool);
+
     /// Up to `LANES` of `x`, and `fill` in the lanes that are left.
     #[inline(always)]
     fn load_partial(self, x: &[f32], fill: f32) -> Self::F {

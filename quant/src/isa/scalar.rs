@@ -290,4 +290,7 @@ impl Isa for Scalar {
     fn finish(self, _: u32, _: I, sum: I) -> I {
         sum
     }
+
+    #[inline]
+    fn prefetch(self, _: &[u8], _: usize, _: usize, _: bool) {}
 }

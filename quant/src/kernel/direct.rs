@@ -30,7 +30,7 @@ impl<L: Lanes, const C: usize> Op for Direct<'_, '_, '_, L, C> {
             // The last rows are computed together with some that were computed before, to the same bits.
             let start = row.min(weights.rows() - I::LANES);
             let bytes = &weights.bytes()[start * stride..];
-            let mut sums = Sums::<I, L, C> { columns, block: 0, acc: [[isa.splat(0.0); C]], format: PhantomData };
+            let mut sums = Sums::<I, L, C> { columns, block: 0, bytes, acc: [[isa.splat(0.0); C]], format: PhantomData };
             for at in (0..stride).step_by(block_bytes) {
                 L::unpack(isa, Rows { bytes: &bytes[at..], stride }, &mut sums);
             }
@@ -42,11 +42,16 @@ impl<L: Lanes, const C: usize> Op for Direct<'_, '_, '_, L, C> {
     }
 }
 
+/// Bytes of the next rows that fit into the first cache (32 KB) beside these.
+const NEAR: usize = 14 << 10;
+
 /// The running sums of one vector of rows.
 struct Sums<'a, I: Isa, L, const C: usize> {
     columns: [&'a [Block]; C],
     /// The sub-block that comes next.
     block: usize,
+    /// The matrix from the first of the rows on.
+    bytes: &'a [u8],
     acc: [[I::F; C]; 1],
     format: PhantomData<L>,
 }
@@ -54,6 +59,13 @@ struct Sums<'a, I: Isa, L, const C: usize> {
 impl<I: Isa, L: Lanes, const C: usize> Sink<I> for Sums<'_, I, L, C> {
     #[inline(always)]
     fn take(&mut self, isa: I, mut weights: Lanes32<I>) {
+        // These rows are one run of memory that is read in 16 places at once, which no CPU foresees. So the next rows are fetched, from
+        // first to last, a little with each sub-block: 6 → 20 GB/s (Zen 4, Q4_1, rows of 576). Rows that would drive each other out of
+        // the first cache wait in the second: 14 → 26 GB/s (Q8_0, rows of 1536).
+        let step = I::LANES * L::TYPE.block_bytes() * Block::LEN / L::TYPE.block_len();
+        let blocks = self.columns[0].len();
+        let next = step * (blocks + self.block);
+        isa.prefetch(self.bytes, next, next + step, step * blocks <= NEAR);
         weights.q = flip::<I, L::Kind>(isa, weights.q);
         let mut activations = [&self.columns[0][self.block]; C];
         for (activations, column) in activations.iter_mut().zip(&self.columns) {

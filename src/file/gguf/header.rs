@@ -122,10 +122,10 @@ fn read_tensor(cursor: &mut Cursor<'_>, i: usize, alignment: usize, part: u16) -
     }
     let shape = read_shape(cursor, name)?;
     let id = cursor.u32(format_args!("type of tensor {shown}"))?;
-    let ty = Type::ALL.iter().copied().find(|ty| ty.id() == id).ok_or_else(|| FileError::TensorType {
+    let ty = Type::from_id(id).map_err(|unknown| FileError::TensorType {
         file: file.to_owned(),
         tensor: shortened(name),
-        found: format!("ggml's type number {id}"),
+        found: unknown.to_string(),
     })?;
     let row = shape[shape.len() - 1];
     if !row.is_multiple_of(ty.block_len()) {

@@ -19,6 +19,7 @@ use arrays::{Reader, float, integer, numbers, single, truth};
 use kind::ArrayHead;
 use kinglet_models::Value;
 use show::{describe, show};
+use std::fmt;
 use std::sync::Arc;
 
 /// [`Value`] takes 32 bytes where an element takes as little as one. Longer lists are no hyper-parameters; [`Gguf`] iterates over them.
@@ -26,7 +27,6 @@ const LONGEST_LIST: usize = 1 << 14;
 
 /// The metadata of a GGUF file. Typed accessors fail with [`FileError::MissingKey`] or [`FileError::KeyType`];
 /// [`Optional::optional`](crate::error::Optional) turns the former into `None`.
-#[derive(Debug)]
 pub struct Gguf {
     map: Arc<Map>,
     version: u32,
@@ -232,6 +232,12 @@ impl Gguf {
     /// The bytes of key number `i`; none where the file has been changed meanwhile.
     fn name(&self, i: u32) -> &[u8] {
         Cursor::new(&self.map, self.keys[i as usize]).string(format_args!("a key")).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Gguf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gguf({}, version {}, {} keys)", self.map.path().display(), self.version, self.keys.len())
     }
 }
 

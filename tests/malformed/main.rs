@@ -1,0 +1,11 @@
+//! Model files as they come from the internet: whole ones are read exactly, and whatever is wrong with one is an error that names the file,
+//! the place, what was expected and what was found. Nothing panics, nothing takes memory on a file's word.
+
+mod allocator;
+mod folders;
+mod ggufs;
+mod mutations;
+mod opened;
+mod places;
+mod support;
+mod written;
