@@ -23,6 +23,10 @@ pub struct AnswerFlags {
     #[arg(long)]
     ignore_eos: bool,
 
+    /// Guess N tokens ahead from the text's own repetitions and verify them at once: the same answer, sooner where it repeats
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "8", value_parser = clap::value_parser!(u16).range(1..=64))]
+    speculate: Option<u16>,
+
     /// Timings, memory and counts on stderr at the end
     #[arg(long)]
     pub stats: bool,
@@ -39,6 +43,7 @@ impl AnswerFlags {
             max_tokens: self.max_tokens()?,
             stop: self.stop.clone(),
             ignore_eos: self.ignore_eos,
+            speculate: self.speculate.map(usize::from),
             cancel: Some(cancel),
         })
     }
