@@ -28,7 +28,7 @@ impl Weight {
         let have: usize = found.shape[..found.shape.len().saturating_sub(1)].iter().product();
         let range = part.rows.clone().unwrap_or(0..have);
         if found.shape.last() != Some(&cols) || range.len() != rows || range.end > have {
-            return Err(wrong_shape(part, &found.shape, format!("[{rows}, {cols}]")));
+            return Err(wrong_shape(part, found.shape, format!("[{rows}, {cols}]")));
         }
         Ok(Weight { tensor, ty: found.ty, rows: range, cols })
     }
@@ -42,12 +42,12 @@ impl Weight {
             ExpertTensors::Each(parts) => parts.iter().map(|part| Weight::find(file, part, rows, cols)).collect(),
             ExpertTensors::Stacked(part) => {
                 let (tensor, found) = file.find(&part.name)?;
-                let &[experts, all, width] = &found.shape[..] else {
-                    return Err(wrong_shape(part, &found.shape, format!("[{n}, {rows}, {cols}]")));
+                let &[experts, all, width] = found.shape else {
+                    return Err(wrong_shape(part, found.shape, format!("[{n}, {rows}, {cols}]")));
                 };
                 let range = part.rows.clone().unwrap_or(0..all);
                 if experts != n || width != cols || range.len() != rows || range.end > all {
-                    return Err(wrong_shape(part, &found.shape, format!("[{n}, {rows}, {cols}]")));
+                    return Err(wrong_shape(part, found.shape, format!("[{n}, {rows}, {cols}]")));
                 }
                 let of = |i: usize| Weight { tensor, ty: found.ty, rows: i * all + range.start..i * all + range.end, cols };
                 Ok((0..n).map(of).collect())
@@ -87,7 +87,7 @@ pub fn vector(file: &ModelFile, part: &Part, len: Option<usize>) -> Result<Vec<f
     let have: usize = found.shape.iter().product();
     let range = part.rows.clone().unwrap_or(0..have);
     if range.end > have || len.is_some_and(|len| range.len() != len) {
-        return Err(wrong_shape(part, &found.shape, format!("[{}]", len.unwrap_or(range.len()))));
+        return Err(wrong_shape(part, found.shape, format!("[{}]", len.unwrap_or(range.len()))));
     }
     let mut values = vec![0.0; have];
     dequantize(found.ty, found.bytes, &mut values)

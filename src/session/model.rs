@@ -147,6 +147,8 @@ impl Shared {
 
     /// One pass of the team over `segments`.
     pub(crate) fn forward(&self, rotations: &Rotations, segments: &mut [Segment<'_>], output: Output) -> Result<Vec<f32>, Error> {
+        // A file that was cut short since would end the process with a signal when its lost pages are read.
+        self.file.check()?;
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         self.decoder.forward(&mut self.team.gather(), &self.file, rotations, &mut work, segments, output)
     }
