@@ -23,6 +23,10 @@ pub struct AnswerFlags {
     #[arg(long)]
     ignore_eos: bool,
 
+    /// Guess N tokens ahead from the text's own repetitions: faster for summaries, edits and code, and the answer is the same
+    #[arg(long, value_name = "N", visible_alias = "draft-max", value_parser = clap::value_parser!(u8).range(0..=64))]
+    speculate: Option<u8>,
+
     /// Timings, memory and counts on stderr at the end
     #[arg(long)]
     pub stats: bool,
@@ -39,6 +43,7 @@ impl AnswerFlags {
             max_tokens: self.max_tokens()?,
             stop: self.stop.clone(),
             ignore_eos: self.ignore_eos,
+            speculate: self.speculate.map(usize::from),
             cancel: Some(cancel),
         })
     }
