@@ -116,8 +116,8 @@ impl Run {
     /// The prompt as the model is to see it: through the chat template where the model is made for that, else as it is.
     fn tokens(&self, model: &Model, session: &Session, prompt: &str) -> Result<Vec<TokenId>, Failure> {
         if !self.raw && (answers(model.file()) || self.system.is_some()) {
-            let system = self.system.iter().map(|system| message("system", system));
-            let messages: Vec<Message> = system.chain([message("user", prompt.trim_end_matches('\n'))]).collect();
+            let system = self.system.iter().map(|system| Message::new("system", system));
+            let messages: Vec<Message> = system.chain([Message::new("user", prompt.trim_end_matches('\n'))]).collect();
             return Ok(session.chat_tokens(&messages, &RenderOptions { add_generation_prompt: true, ..RenderOptions::default() })?);
         }
         let tokenizer = model.tokenizer()?;
@@ -138,8 +138,4 @@ fn answers(file: &ModelFile) -> bool {
             let tokenizer_config = std::fs::read_to_string(folder.join("tokenizer_config.json")).unwrap_or_default();
             file.gguf().is_none() && (folder.join("chat_template.jinja").is_file() || tokenizer_config.contains("\"chat_template\""))
         })
-}
-
-fn message(role: &str, content: &str) -> Message {
-    Message { role: role.to_owned(), content: content.to_owned() }
 }

@@ -52,7 +52,7 @@ impl Conversation {
     /// The tokens of everything said, and of `question`.
     pub fn tokens(&self, session: &Session, question: &str) -> Result<Vec<TokenId>, Failure> {
         let mut messages = self.messages();
-        messages.push(message("user", question));
+        messages.push(Message::new("user", question));
         Ok(session.chat_tokens(&messages, &RenderOptions { add_generation_prompt: true, ..RenderOptions::default() })?)
     }
 
@@ -68,8 +68,8 @@ impl Conversation {
     }
 
     fn messages(&self) -> Vec<Message> {
-        let system = self.system.iter().map(|system| message("system", system));
-        let turns = self.turns.iter().flat_map(|(question, answer)| [message("user", question), message("assistant", answer)]);
+        let system = self.system.iter().map(|system| Message::new("system", system));
+        let turns = self.turns.iter().flat_map(|(question, answer)| [Message::new("user", question), Message::new("assistant", answer)]);
         system.chain(turns).collect()
     }
 
@@ -102,10 +102,6 @@ impl Conversation {
     }
 }
 
-fn message(role: &str, content: &str) -> Message {
-    Message { role: role.to_owned(), content: content.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,7 +120,7 @@ mod tests {
 
     #[test]
     fn messages_out_of_turn_are_refused() {
-        let of = |roles: &[&str]| Conversation::of_messages(roles.iter().map(|role| message(role, "x")).collect());
+        let of = |roles: &[&str]| Conversation::of_messages(roles.iter().map(|role| Message::new(*role, "x")).collect());
         assert!(of(&[]).is_ok());
         assert!(of(&["system", "user", "assistant"]).is_ok());
         for bad in [&["user"][..], &["assistant"], &["user", "user"], &["user", "assistant", "system"], &["tool"]] {

@@ -23,9 +23,9 @@ pub struct AnswerFlags {
     #[arg(long)]
     ignore_eos: bool,
 
-    /// Guess N tokens ahead from the text's own repetitions and verify them at once: the same answer, sooner where it repeats
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "8", value_parser = clap::value_parser!(u16).range(1..=64))]
-    speculate: Option<u16>,
+    /// Guess N tokens ahead from the text's own repetitions: faster for summaries, edits and code, and the answer is the same
+    #[arg(long, value_name = "N", visible_alias = "draft-max", value_parser = clap::value_parser!(u8).range(0..=64))]
+    speculate: Option<u8>,
 
     /// Timings, memory and counts on stderr at the end
     #[arg(long)]

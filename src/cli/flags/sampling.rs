@@ -35,7 +35,8 @@ pub struct SamplingFlags {
     typical: f32,
 
     /// Keep tokens within N standard deviations of the best logit; -1: off
-    #[arg(long, value_name = "N", visible_alias = "top-n-sigma", default_value_t = SamplerOptions::default().top_n_sigma, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", visible_alias = "top-n-sigma", allow_negative_numbers = true)]
+    #[arg(default_value_t = SamplerOptions::default().top_n_sigma)]
     top_nsigma: f32,
 
     /// Tokens that stay in any case after top-p, min-p, typical and XTC
