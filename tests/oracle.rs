@@ -1,0 +1,157 @@
+//! Each family against transformers: the tiny models of `tests/fixtures/models` (made by `tests/reference/make.py`), from safetensors
+//! and from GGUF, over 300 positions; in one batch, token by token, and beside another sequence.
+
+use kinglet::forward::Output;
+use kinglet::{Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
+use std::path::{Path, PathBuf};
+
+/// What transformers computes in float64.
+struct Expected {
+    tokens: Vec<TokenId>,
+    positions: Vec<usize>,
+    /// `[positions, n_vocab]`.
+    logits: Vec<f32>,
+}
+
+impl Expected {
+    fn read(path: &Path) -> Expected {
+        let bytes = std::fs::read(path).unwrap();
+        let (length, rest) = bytes.split_at(8);
+        let (header, contents) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
+        let header: serde_json::Value = serde_json::from_slice(header).unwrap();
+        let words = |name: &str| -> Vec<[u8; 4]> {
+            let at = |i: usize| header[name]["data_offsets"][i].as_u64().unwrap() as usize;
+            contents[at(0)..at(1)].chunks_exact(4).map(|word| word.try_into().unwrap()).collect()
+        };
+        Expected {
+            tokens: words("tokens").into_iter().map(|word| TokenId(u32::from_le_bytes(word))).collect(),
+            positions: words("positions").into_iter().map(|word| u32::from_le_bytes(word) as usize).collect(),
+            logits: words("logits").into_iter().map(f32::from_le_bytes).collect(),
+        }
+    }
+
+    /// Position, and the logits of the token after it.
+    fn rows(&self) -> impl Iterator<Item = (usize, &[f32])> {
+        self.positions.iter().copied().zip(self.logits.chunks_exact(self.logits.len() / self.positions.len()))
+    }
+
+    /// Standard deviation of all logits.
+    fn spread(&self) -> f32 {
+        let mean = self.logits.iter().sum::<f32>() / self.logits.len() as f32;
+        (self.logits.iter().map(|logit| (logit - mean).powi(2)).sum::<f32>() / self.logits.len() as f32).sqrt()
+    }
+}
+
+/// All models that have expected logits, by name.
+fn models() -> Vec<(String, PathBuf, Expected)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
+    let mut models = Vec::new();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let places = [folder.join(stem).join("expected.safetensors"), folder.join(format!("{stem}.expected.safetensors"))];
+        let is_model = path.is_dir() || name.ends_with(".gguf");
+        if let Some(expected) = places.iter().find(|place| is_model && place.is_file()) {
+            models.push((name, path, Expected::read(expected)));
+        }
+    }
+    models.sort_by(|a, b| a.0.cmp(&b.0));
+    assert!(models.len() > 30, "{} models", models.len());
+    models
+}
+
+fn open(path: &Path, reference: bool) -> Model {
+    let options = ModelOptions { threads: Some(1), reference, ..ModelOptions::default() };
+    Model::open_with(path, &options).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// As long as the sequence: transformers stretches dynamic rotations to the length it is given.
+fn session(model: &Model, expected: &Expected) -> Session {
+    model.session(SessionOptions { context: Some(expected.tokens.len()) }).unwrap()
+}
+
+/// The largest, or NaN where there is one: `f32::max` would pass over it.
+fn worst(differences: impl Iterator<Item = f32>) -> f32 {
+    differences.fold(0.0, |worst: f32, next| if worst.is_nan() || next <= worst { worst } else { next })
+}
+
+fn difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    worst(a.iter().zip(b).map(|(a, b)| (a - b).abs()))
+}
+
+/// The largest difference over all positions, of one batch.
+fn difference_in_one_batch(model: &Model, expected: &Expected) -> f32 {
+    let logits = session(model, expected).outputs_of(&expected.tokens, None, Output::Logits).unwrap();
+    let n_vocab = model.spec().n_vocab;
+    let row = |position: usize| &logits[position * n_vocab..][..n_vocab];
+    worst(expected.rows().map(|(position, logits)| difference(row(position), logits)))
+}
+
+#[test]
+fn each_family_computes_what_transformers_computes() {
+    let mut wrong = Vec::new();
+    for (name, path, expected) in models() {
+        let worst = difference_in_one_batch(&open(&path, true), &expected);
+        println!("{name:24} {worst:.1e} of {:.2}", expected.spread());
+        if worst.is_nan() || worst > 1e-3 {
+            wrong.push(format!("{name}: {worst:.1e}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn token_by_token_gives_what_one_batch_gives() {
+    for (name, path, expected) in models() {
+        let model = open(&path, true);
+        let mut session = session(&model, &expected);
+        let mut rows = expected.rows().peekable();
+        for (position, &token) in expected.tokens.iter().enumerate() {
+            session.feed(&[token]).unwrap();
+            if let Some((_, logits)) = rows.next_if(|(at, _)| *at == position) {
+                let difference = difference(session.logits().unwrap(), logits);
+                assert!(difference < 1e-3, "{name} at {position}: {difference}");
+            }
+        }
+        assert!(rows.next().is_none());
+    }
+}
+
+#[test]
+fn two_sequences_in_one_batch_keep_apart() {
+    for (name, path, expected) in models() {
+        let model = open(&path, true);
+        let (mut session, mut other) = (session(&model, &expected), session(&model, &expected));
+        let backwards: Vec<TokenId> = expected.tokens.iter().rev().copied().collect();
+        let mut start = 0;
+        for (index, (position, logits)) in expected.rows().enumerate() {
+            // The other sequence comes first or second, with pieces of another length.
+            let (mine, its) = (&expected.tokens[start..=position], &backwards[index * 7..][..7]);
+            if index % 2 == 0 {
+                feed_together(&mut [(&mut session, mine), (&mut other, its)]).unwrap();
+            } else {
+                feed_together(&mut [(&mut other, its), (&mut session, mine)]).unwrap();
+            }
+            let difference = difference(session.logits().unwrap(), logits);
+            assert!(difference < 1e-3, "{name} at {position}: {difference}");
+            start = position + 1;
+        }
+    }
+}
+
+/// Weights of 16 bits lose nothing; activations for quantised weights are rounded to 8 bits, in rows of 32 here.
+#[test]
+fn the_fast_path_stays_near() {
+    let mut wrong = Vec::new();
+    for (name, path, expected) in models() {
+        let share = difference_in_one_batch(&open(&path, false), &expected) / expected.spread();
+        println!("{name:24} {share:.1e} of the spread");
+        let bound = if name == "llama-quantised.gguf" { 0.3 } else { 0.01 };
+        if share.is_nan() || share > bound {
+            wrong.push(format!("{name}: {share:.1e} of the spread"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
