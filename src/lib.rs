@@ -24,3 +24,8 @@ pub use generate::{FinishReason, SamplerOptions};
 pub use session::{Event, GenerateOptions, Generation, Model, ModelOptions, Session, SessionOptions, Stats, feed_together};
 pub use text::Message;
 pub use types::TokenId;
+
+/// The program in README.md, for `cargo test --doc`.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
