@@ -192,7 +192,11 @@ proptest! {
     }
 
     #[test]
-    fn any_value_alone_does_no_harm(architecture in prop::sample::select(FAMILIES), key in prop::sample::select(&MORE_KEYS[..]), value in value()) {
+    fn any_value_alone_does_no_harm(
+        architecture in prop::sample::select(FAMILIES),
+        key in prop::sample::select(&MORE_KEYS[..]),
+        value in value(),
+    ) {
         for layout in [Layout::Gguf, Layout::HuggingFace] {
             for name in architecture.architectures(layout) {
                 let mut memory = Memory { layout, values: Default::default(), shapes: Default::default() };

@@ -1,6 +1,6 @@
 //! Perplexity by llama-perplexity's method: the text is cut into chunks of the context's length, each is computed by itself (its first
-//! token replaced by the begin-of-text token where the model wants one), and the second half of each is scored, so that every scored token has
-//! at least half a context before it.
+//! token replaced by the begin-of-text token where the model wants one), and the second half of each is scored, so that every scored
+//! token has at least half a context before it.
 
 use crate::error::{Error, SessionError};
 use crate::forward::Output;
