@@ -319,4 +319,3 @@ impl Op for Merge<'_> {
         }
     }
 }
-

@@ -238,8 +238,12 @@ impl Decoder {
         let attention = &layer.attention;
         work.attended.resize(rows.len() * attention.n_heads * attention.d_head, 0.0);
         match caches.first_mut().map(|cache| cache.layers_mut()) {
-            Some(Layers::F16(_)) => run_attention(&step, context.crew, layers_of(caches, index, as_f16), &mut work.attention, &mut work.attended),
-            Some(Layers::F32(_)) => run_attention(&step, context.crew, layers_of(caches, index, as_f32), &mut work.attention, &mut work.attended),
+            Some(Layers::F16(_)) => {
+                run_attention(&step, context.crew, layers_of(caches, index, as_f16), &mut work.attention, &mut work.attended)
+            }
+            Some(Layers::F32(_)) => {
+                run_attention(&step, context.crew, layers_of(caches, index, as_f32), &mut work.attention, &mut work.attended)
+            }
             None => {}
         }
         let width = attention.n_heads * attention.d_head;
@@ -387,10 +391,7 @@ fn layers_of<'a, E>(
     index: usize,
     pick: impl Fn(&mut Layers) -> Option<&mut Vec<LayerCache<E>>>,
 ) -> Vec<&'a mut LayerCache<E>> {
-    caches
-        .iter_mut()
-        .map(|cache| &mut pick(cache.layers_mut()).expect("all sequences of a model store the same type")[index])
-        .collect()
+    caches.iter_mut().map(|cache| &mut pick(cache.layers_mut()).expect("all sequences of a model store the same type")[index]).collect()
 }
 
 fn as_f16(layers: &mut Layers) -> Option<&mut Vec<LayerCache<half::f16>>> {

@@ -62,7 +62,9 @@ impl FeedWeights {
     pub fn bytes_per_token(&self) -> usize {
         match self {
             FeedWeights::Dense(dense) => dense.bytes(),
-            FeedWeights::Experts(experts) => experts.router.bytes() + experts.n_used * experts.experts.first().map_or(0, DenseWeights::bytes),
+            FeedWeights::Experts(experts) => {
+                experts.router.bytes() + experts.n_used * experts.experts.first().map_or(0, DenseWeights::bytes)
+            }
         }
     }
 

@@ -95,7 +95,15 @@ impl Product {
     }
 
     /// `out: [rows of the input, outputs]`.
-    pub fn run(&self, crew: &mut Crew<'_>, file: &ModelFile, arithmetic: Arithmetic, input: &Input, scratch: &mut [Scratch], out: &mut [f32]) {
+    pub fn run(
+        &self,
+        crew: &mut Crew<'_>,
+        file: &ModelFile,
+        arithmetic: Arithmetic,
+        input: &Input,
+        scratch: &mut [Scratch],
+        out: &mut [f32],
+    ) {
         let mut rest = ColumnsMut::new(out, self.outputs);
         let mut jobs = Vec::with_capacity(crew.threads());
         for (shares, scratch) in self.cut(crew.threads()).into_iter().zip(scratch) {
@@ -125,7 +133,8 @@ impl Product {
     /// What each worker computes: ranges of rows whose bytes are nearly equal.
     fn cut(&self, threads: usize) -> Vec<Vec<Share<'_>>> {
         let grains = |part: &Bound| part.weight.rows().div_ceil(GRAIN);
-        let costs: Vec<u64> = self.parts.iter().flat_map(|part| std::iter::repeat_n(part.weight.row_bytes() as u64, grains(part))).collect();
+        let costs: Vec<u64> =
+            self.parts.iter().flat_map(|part| std::iter::repeat_n(part.weight.row_bytes() as u64, grains(part))).collect();
         let cuts = cut_by_cost(&costs, threads);
         cuts.into_iter()
             .map(|cut| {

@@ -90,8 +90,11 @@ pub fn vector(file: &ModelFile, part: &Part, len: Option<usize>) -> Result<Vec<f
         return Err(wrong_shape(part, found.shape, format!("[{}]", len.unwrap_or(range.len()))));
     }
     let mut values = vec![0.0; have];
-    dequantize(found.ty, found.bytes, &mut values)
-        .map_err(|error| SessionError::Tensor { name: part.name.clone(), found: error.to_string(), expected: "a vector of numbers".into() })?;
+    dequantize(found.ty, found.bytes, &mut values).map_err(|error| SessionError::Tensor {
+        name: part.name.clone(),
+        found: error.to_string(),
+        expected: "a vector of numbers".into(),
+    })?;
     Ok(values[range].to_vec())
 }
 

@@ -31,7 +31,11 @@ pub struct GenerateOptions {
 impl GenerateOptions {
     /// The likeliest token each time, `max_tokens` of them at most.
     pub fn greedy(max_tokens: usize) -> Self {
-        GenerateOptions { sampler: SamplerOptions { temp: 0.0, ..SamplerOptions::default() }, max_tokens: Some(max_tokens), ..Self::default() }
+        GenerateOptions {
+            sampler: SamplerOptions { temp: 0.0, ..SamplerOptions::default() },
+            max_tokens: Some(max_tokens),
+            ..Self::default()
+        }
     }
 }
 

@@ -164,7 +164,11 @@ impl Session {
         let mut rows = Vec::new();
         for (index, batch) in tokens.chunks(BATCH).enumerate() {
             let wanted = (index * BATCH + batch.len()).saturating_sub(first).min(batch.len());
-            rows.extend(self.model.forward(&self.rotations, &mut [Segment { cache: &mut self.cache, tokens: batch, outputs: wanted }], output)?);
+            rows.extend(self.model.forward(
+                &self.rotations,
+                &mut [Segment { cache: &mut self.cache, tokens: batch, outputs: wanted }],
+                output,
+            )?);
             self.tokens.extend(batch);
         }
         self.logits.clear();
@@ -204,7 +208,8 @@ impl Session {
     pub fn replace(&mut self, tokens: &[TokenId], cancel: Option<&AtomicBool>, progress: impl FnMut(usize)) -> Result<usize, Error> {
         let common = self.tokens.iter().zip(tokens).take_while(|(a, b)| a == b).count();
         // The last token is computed again where its logits are not at hand.
-        let keep = if common == tokens.len() && (self.logits.is_empty() || common < self.len()) { common.saturating_sub(1) } else { common };
+        let keep =
+            if common == tokens.len() && (self.logits.is_empty() || common < self.len()) { common.saturating_sub(1) } else { common };
         self.truncate(keep);
         let reused = self.cache.len();
         self.stats.reused_tokens += reused;
