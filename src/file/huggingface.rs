@@ -177,7 +177,8 @@ fn flatten(prefix: &str, json: &Json, entries: &mut Vec<MetadataEntry>) {
 
 fn value(json: &Json) -> Option<Value> {
     match json {
-        Json::Null | Json::Object(_) => None,
+        Json::Object(_) => None,
+        Json::Null => Some(Value::Null),
         Json::Bool(b) => Some(Value::Bool(*b)),
         Json::Number(n) => n.as_i64().map(Value::Int).or_else(|| n.as_f64().map(Value::Float)),
         Json::String(text) => Some(Value::Text(text.clone())),
