@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut session = model.session(SessionOptions::default())?;
     let mut messages = Vec::new();
     for line in std::io::stdin().lock().lines() {
-        messages.push(Message::user(line?));
+        messages.push(Message::new("user", line?));
         let mut answer = String::new();
         for event in session.chat(&messages, GenerateOptions { max_tokens: Some(256), ..GenerateOptions::default() })? {
             let (Event::Token { text, .. } | Event::Finished { text, .. }) = event?;
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             answer += &text;
         }
         println!();
-        messages.push(Message::assistant(answer));
+        messages.push(Message::new("assistant", answer));
     }
     eprintln!("{:?}", session.stats());
     Ok(())
