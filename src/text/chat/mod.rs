@@ -91,7 +91,8 @@ impl ChatTemplate {
     /// ```
     /// use kinglet::text::{ChatTemplate, Message, RenderOptions};
     /// # fn main() -> Result<(), kinglet::error::TextError> {
-    /// let template = ChatTemplate::new("{% for m in messages %}{{ m.role }}: {{ m.content.strip() }}{{ eos_token }}{% endfor %}", None, Some("</s>"))?;
+    /// let source = "{% for m in messages %}{{ m.role }}: {{ m.content.strip() }}{{ eos_token }}{% endfor %}";
+    /// let template = ChatTemplate::new(source, None, Some("</s>"))?;
     /// let text = template.render(&[Message::new("user", " Hello! ")], &RenderOptions::default())?;
     /// assert_eq!(text, "user: Hello!</s>");
     /// # Ok(())
