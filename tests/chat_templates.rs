@@ -94,7 +94,10 @@ fn what_real_templates_use_works() {
         ("{{ strftime_now('%d %b %Y') }}", "06 Jul 2024"),
         ("{% generation %}a{% endgeneration %}{%- generation -%} b {%- endgeneration -%} c", "abc"),
         ("  {% if true %}\nx\n  {% endif %}\ny", "x\ny"),
-        ("{% for m in messages[::-1] %}{{ m.role }}{% endfor %}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}", "user1"),
+        (
+            "{% for m in messages[::-1] %}{{ m.role }}{% endfor %}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}",
+            "user1",
+        ),
         ("{% for k, v in {'a': 1}.items() %}{{ k }}{{ v }}{% endfor %}{{ {'a': 2}.get('b', 3) }}", "a13"),
         ("{{ tools is none }}{{ 'yes' if tools is iterable else 'no' }}{{ bos_token }}{{ eos_token }}", "Trueno<s></s>"),
     ];
