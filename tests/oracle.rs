@@ -2,6 +2,7 @@
 //! and from GGUF, over 300 positions; in one batch, token by token, and beside another sequence.
 
 use kinglet::forward::Output;
+use kinglet::kv::CacheType;
 use kinglet::{Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
 use std::path::{Path, PathBuf};
 
@@ -141,17 +142,30 @@ fn two_sequences_in_one_batch_keep_apart() {
     }
 }
 
-/// Weights of 16 bits lose nothing; activations for quantised weights are rounded to 8 bits, in rows of 32 here.
+/// 16-bit weights and activations in f32 lose nothing, so with a cache in f32 the kernels of each level are held to the same bound as the
+/// reference. Quantised weights meet activations of 8 bits: rows of 32 here, where each rounding shows.
 #[test]
-fn the_fast_path_stays_near() {
+fn the_fast_kernels_compute_what_transformers_computes() {
     let mut wrong = Vec::new();
     for (name, path, expected) in models() {
-        let share = difference_in_one_batch(&open(&path, false), &expected) / expected.spread();
-        println!("{name:24} {share:.1e} of the spread");
-        let bound = if name == "llama-quantised.gguf" { 0.3 } else { 0.01 };
-        if share.is_nan() || share > bound {
-            wrong.push(format!("{name}: {share:.1e} of the spread"));
+        let options = ModelOptions { threads: Some(1), cache: Some(CacheType::F32), ..ModelOptions::default() };
+        let worst = difference_in_one_batch(&Model::open_with(&path, &options).unwrap(), &expected);
+        println!("{name:24} {worst:.1e} of {:.2}", expected.spread());
+        let bound = if name == "llama-quantised.gguf" { 0.3 * expected.spread() } else { 1e-3 };
+        if worst.is_nan() || worst > bound {
+            wrong.push(format!("{name}: {worst:.1e}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A cache in f16 rounds keys and values by up to 2⁻¹¹ of their size; these models' weights are scaled up so that positions matter,
+/// which passes such a rounding on many times larger than a trained model does.
+#[test]
+fn a_cache_of_half_precision_stays_near() {
+    for (name, path, expected) in models().into_iter().filter(|(name, ..)| name != "llama-quantised.gguf") {
+        let share = difference_in_one_batch(&open(&path, false), &expected) / expected.spread();
+        println!("{name:24} {share:.1e} of the spread");
+        assert!(share < 0.05, "{name}: {share:.1e} of the spread");
+    }
 }

@@ -66,7 +66,7 @@ impl Session {
             return Err(SessionError::Option { option: "context", found: "0".into(), expected: "at least 1 token" }.into());
         }
         let rotations = Arc::new(model.decoder.rotations(&model.file, context)?);
-        let cache = Cache::new(model.decoder.cache_shapes(), model.cache_type(), context);
+        let cache = Cache::new(model.decoder.cache_shapes(), model.cache_type, context);
         Ok(Session { model, tokens: Vec::new(), cache, rotations, logits: Vec::new(), stats: Stats::default() })
     }
 

@@ -21,6 +21,8 @@ pub struct ModelOptions {
     pub threads: Option<usize>,
     /// Plain f32 arithmetic, scalar and slow: what the fast kernels are compared with.
     pub reference: bool,
+    /// How sessions store keys and values; `None` is f16, or f32 with `reference`.
+    pub cache: Option<CacheType>,
 }
 
 /// An opened model. Clones share everything; sessions of one model may run on different threads.
@@ -38,6 +40,7 @@ impl std::fmt::Debug for Model {
 pub(crate) struct Shared {
     pub(crate) file: ModelFile,
     pub(crate) decoder: Decoder,
+    pub(crate) cache_type: CacheType,
     team: Team,
     work: Mutex<Workspace>,
     tokenizer: OnceLock<Tokenizer>,
@@ -64,8 +67,9 @@ impl Model {
         let decoder = Decoder::find(&file, spec, arithmetic)?;
         let threads = options.threads.unwrap_or_else(machine::threads);
         let team = Team::new(threads).map_err(|source| Error::Threads { threads, source })?;
+        let cache_type = options.cache.unwrap_or(if options.reference { CacheType::F32 } else { CacheType::F16 });
         let (work, tokenizer, template) = (Mutex::default(), OnceLock::new(), OnceLock::new());
-        Ok(Model { shared: Arc::new(Shared { file, decoder, team, work, tokenizer, template }) })
+        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_type, team, work, tokenizer, template }) })
     }
 
     /// A new, empty session.
@@ -153,12 +157,8 @@ impl Shared {
         self.decoder.forward(&mut self.team.gather(), &self.file, rotations, &mut work, segments, output)
     }
 
-    pub(crate) fn cache_type(&self) -> CacheType {
-        if self.decoder.arithmetic() == Arithmetic::Reference { CacheType::F32 } else { CacheType::F16 }
-    }
-
     pub(crate) fn cache_bytes(&self, context: usize) -> usize {
-        self.decoder.cache_shapes().map(|shape| shape.bytes(context, self.cache_type())).sum()
+        self.decoder.cache_shapes().map(|shape| shape.bytes(context, self.cache_type)).sum()
     }
 
     /// The trained context, or half of it, and so on, until the cache fits a quarter of the machine's memory.

@@ -165,7 +165,8 @@ fn configuration_is_reached_by_dotted_keys() {
     assert_eq!(file.get("rope_scaling.rope_type"), Some(Value::Text("llama3".into())));
     let types = ["sliding_attention", "full_attention"].map(|ty| Value::Text(ty.into()));
     assert_eq!(file.get("layer_types"), Some(Value::List(types.into())));
-    for none in ["sliding_window", "rope_scaling", "rope_scaling.none", "none", "", ".", "hidden_size.x"] {
+    assert_eq!(file.get("sliding_window"), Some(Value::Null));
+    for none in ["rope_scaling", "rope_scaling.none", "none", "", ".", "hidden_size.x"] {
         assert_eq!(file.get(none), None, "{none:?}");
     }
     let shown: Vec<String> = file.metadata().map(|entry| entry.key).collect();
