@@ -103,7 +103,7 @@ impl ModelFlags {
 impl OpenFlags {
     /// Opens the model at `path`.
     pub fn open(&self, path: &Path, threads: Option<usize>) -> Result<Model, Failure> {
-        Ok(Model::open_with(path, &ModelOptions { load: self.load.into(), threads, reference: self.reference })?)
+        Ok(Model::open_with(path, &ModelOptions { load: self.load.into(), threads, reference: self.reference, cache: None })?)
     }
 
     /// How its file is brought into memory, as it was written on the command line.
