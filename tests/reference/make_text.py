@@ -14,6 +14,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import unicodedata
 
 import gguf
 import sentencepiece
@@ -237,12 +238,13 @@ def wordpiece():
     # llama.cpp ends every BERT prompt with [SEP]; the tokenizer's ids are those before it.
     path = OUT / "wordpiece.gguf"
     expected = [[ids[:-1] if ids[-1:] == [vocab["[SEP]"]] else ids for ids in llama_cpp(path, special)] for special in (False, True)]
-    # BERT takes Hangul apart into its letters (NFD), and so do the vocabularies that were trained with it; llama.cpp does not.
+    # BERT takes characters apart (NFD, Hangul too) and drops the marks of category Mn, and so do the vocabularies that were trained with it;
+    # llama.cpp leaves Hangul whole, drops marks of category Mc too, and takes the control character U+0085 for a space.
     for i, piece in enumerate(PIECES):
-        if any("\uac00" <= c <= "\ud7a3" for c in piece):
+        if any("\uac00" <= c <= "\ud7a3" or unicodedata.category(c) == "Mc" or c == "\x85" for c in piece):
             ids = tokenizer.encode(piece, add_special_tokens=False).ids
             expected = [[*row[:i], ids, *row[i + 1:]] for row in expected]
-    write_expected("wordpiece", *expected, "llama.cpp; Hangul by tokenizers")
+    write_expected("wordpiece", *expected, "llama.cpp; Hangul, marks and U+0085 by tokenizers")
 
 
 def folder(tokens, merges):
