@@ -34,12 +34,8 @@ impl Op for Gated<'_> {
     fn run<I: Isa>(self, isa: I) {
         let Gated { activation, gate, up, y } = self;
         match activation {
-            Activation::Silu => sigmoid_like(isa, gate, up, y, |isa, x| isa.sub(isa.splat(0.0), x)),
-            Activation::GeluTanh => sigmoid_like(isa, gate, up, y, |isa, x| {
-                // 0.5 (1 + tanh u) = σ(2u), with u = √(2/π) (x + 0.044715 x³).
-                let cube = isa.mul(isa.mul(x, x), isa.splat(-2.0 * 0.797_884_6 * 0.044_715));
-                isa.mul(x, isa.add(cube, isa.splat(-2.0 * 0.797_884_6)))
-            }),
+            Activation::Silu => sigmoid_like::<I, false>(isa, gate, up, y),
+            Activation::GeluTanh => sigmoid_like::<I, true>(isa, gate, up, y),
             Activation::Gelu | Activation::Relu => {
                 for ((y, &gate), &up) in y.iter_mut().zip(gate).zip(up) {
                     *y = activate(activation, gate) * up;
@@ -49,27 +45,30 @@ impl Op for Gated<'_> {
     }
 }
 
-/// `y = x / (1 + exp(minus_u(x))) · up`.
+/// `y = x · σ(u) · up`, where `u` is `x` (SiLU), or `2 √(2/π) (x + 0.044715 x³)` (GELU: `0.5 (1 + tanh v) = σ(2 v)`).
 #[inline(always)]
-fn sigmoid_like<I: Isa>(isa: I, x: &[f32], up: &[f32], y: &mut [f32], minus_u: impl Fn(I, I::F) -> I::F) {
-    let lanes = |x: &[f32], up: &[f32], y: &mut [f32]| {
-        let x = isa.load(x);
-        let sigmoid = isa.div(x, isa.add(isa.splat(1.0), isa.exp(minus_u(isa, x))));
-        isa.store(y, isa.mul(sigmoid, isa.load(up)));
-    };
+fn sigmoid_like<I: Isa, const GELU: bool>(isa: I, x: &[f32], up: &[f32], y: &mut [f32]) {
     let whole = x.len() / I::LANES * I::LANES;
     for at in (0..whole).step_by(I::LANES) {
-        lanes(&x[at..], &up[at..], &mut y[at..]);
+        let gated = gate::<I, GELU>(isa, isa.load(&x[at..]), isa.load(&up[at..]));
+        isa.store(&mut y[at..], gated);
     }
-    // The tail goes through the same vector, padded, so that a number's result does not depend on where it lies.
-    let (mut a, mut b, mut c) = ([0f32; 16], [0f32; 16], [0f32; 16]);
-    let rest = x.len() - whole;
-    if rest > 0 {
-        a[..rest].copy_from_slice(&x[whole..]);
-        b[..rest].copy_from_slice(&up[whole..]);
-        lanes(&a, &b, &mut c);
-        y[whole..].copy_from_slice(&c[..rest]);
+    if whole < x.len() {
+        let gated = gate::<I, GELU>(isa, isa.load_partial(&x[whole..], 0.0), isa.load_partial(&up[whole..], 0.0));
+        isa.store_partial(&mut y[whole..], gated);
     }
+}
+
+/// One vector of [`sigmoid_like`]. A function and not a closure, as only functions can be told to be inlined into the level's code.
+#[inline(always)]
+fn gate<I: Isa, const GELU: bool>(isa: I, x: I::F, up: I::F) -> I::F {
+    const SLOPE: f32 = -2.0 * 0.797_884_6;
+    let minus_u = if GELU {
+        isa.mul(x, isa.mul_add(isa.mul(x, x), isa.splat(SLOPE * 0.044_715), isa.splat(SLOPE)))
+    } else {
+        isa.sub(isa.splat(0.0), x)
+    };
+    isa.mul(isa.div(x, isa.add(isa.splat(1.0), isa.exp(minus_u))), up)
 }
 
 /// The non-linearity of one number, as its equation says.

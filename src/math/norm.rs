@@ -30,9 +30,9 @@ impl Op for Normalise<'_> {
         let n = x.len() as f32;
         let mean = match kind {
             NormKind::Rms => 0.0,
-            NormKind::Layer => sum_of::<I, 0>(isa, x, 0.0) / n,
+            NormKind::Layer => sum_of::<I, false>(isa, x, 0.0) / n,
         };
-        let scale = 1.0 / (sum_of::<I, 1>(isa, x, mean) / n + eps).sqrt();
+        let scale = 1.0 / (sum_of::<I, true>(isa, x, mean) / n + eps).sqrt();
         let whole = x.len() / I::LANES * I::LANES;
         for at in (0..whole).step_by(I::LANES) {
             let centred = isa.mul(isa.sub(isa.load(&x[at..]), isa.splat(mean)), isa.splat(scale));
@@ -48,25 +48,28 @@ impl Op for Normalise<'_> {
     }
 }
 
-/// `Σ (x − mean)^(1 + SQUARED)`, lane by lane in two chains, then the tail.
+/// `Σ (x − mean)`, or `Σ (x − mean)²`, lane by lane in two chains, then the tail.
 #[inline(always)]
-fn sum_of<I: Isa, const SQUARED: u8>(isa: I, x: &[f32], mean: f32) -> f32 {
-    let term = |sum: I::F, x: &[f32]| {
-        let x = isa.sub(isa.load(x), isa.splat(mean));
-        if SQUARED == 1 { isa.mul_add(x, x, sum) } else { isa.add(sum, x) }
-    };
+fn sum_of<I: Isa, const SQUARED: bool>(isa: I, x: &[f32], mean: f32) -> f32 {
     let mut sums = [isa.splat(0.0); 2];
     let mut pairs = x.chunks_exact(2 * I::LANES);
     for pair in &mut pairs {
-        sums = [term(sums[0], pair), term(sums[1], &pair[I::LANES..])];
+        sums[0] = term::<I, SQUARED>(isa, sums[0], pair, mean);
+        sums[1] = term::<I, SQUARED>(isa, sums[1], &pair[I::LANES..], mean);
     }
     let mut rest = pairs.remainder();
     if rest.len() >= I::LANES {
-        sums[0] = term(sums[0], rest);
+        sums[0] = term::<I, SQUARED>(isa, sums[0], rest, mean);
         rest = &rest[I::LANES..];
     }
-    let tail: f32 = rest.iter().map(|x| x - mean).map(|x| if SQUARED == 1 { x * x } else { x }).sum();
+    let tail: f32 = rest.iter().map(|x| x - mean).map(|x| if SQUARED { x * x } else { x }).sum();
     isa.reduce_add(isa.add(sums[0], sums[1])) + tail
+}
+
+#[inline(always)]
+fn term<I: Isa, const SQUARED: bool>(isa: I, sum: I::F, x: &[f32], mean: f32) -> I::F {
+    let x = isa.sub(isa.load(x), isa.splat(mean));
+    if SQUARED { isa.mul_add(x, x, sum) } else { isa.add(sum, x) }
 }
 
 #[cfg(test)]
