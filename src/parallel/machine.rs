@@ -1,10 +1,21 @@
-//! What this process may use of the machine: cores (the affinity mask and a container's quota are respected) and memory.
+//! What this process may use of the machine: which cores (the affinity mask, a container's quota, hyper-threads and little cores are
+//! respected) and how much memory. Read from Linux's own tables; other systems give what the standard library knows.
 
 use std::fs;
+use std::path::Path;
 
-/// Threads to compute with where nothing else is asked for: the cores that this process may run on.
+/// A core counts as a performance core where it has at least this share of the fastest one's capacity.
+const FAST: f64 = 0.7;
+
+/// Threads to compute with where nothing else is asked for: one for each physical performance core that this process may run on, and no
+/// more than its control group's quota.
 pub fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    let allowed = std::thread::available_parallelism().map_or(1, usize::from);
+    let mask = fs::read_to_string("/proc/self/status").ok().and_then(|status| allowed_cpus(&status));
+    match mask.map(|mask| fast_cores(Path::new("/sys/devices/system/cpu"), &mask)) {
+        Some(cores) if cores > 0 => cores.min(allowed),
+        _ => allowed,
+    }
 }
 
 /// Bytes of memory that this process may use: the machine's, or its control group's limit where that is less. `None` where the
@@ -23,11 +34,87 @@ fn total_memory(meminfo: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// The logical CPUs of the affinity mask, from the text of `/proc/self/status`.
+fn allowed_cpus(status: &str) -> Option<Vec<usize>> {
+    cpu_list(status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?)
+}
+
+/// A list as Linux writes it: `0-3,8,10-11`.
+fn cpu_list(text: &str) -> Option<Vec<usize>> {
+    let mut cpus = Vec::new();
+    for part in text.trim().split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let range: std::ops::RangeInclusive<usize> = first.parse().ok()?..=last.parse().ok()?;
+        cpus.extend(range.take(1 << 16));
+    }
+    Some(cpus)
+}
+
+/// Physical cores among `cpus` that are nearly as fast as the fastest, by the tables in `folder` (`/sys/devices/system/cpu`). A CPU whose
+/// tables are missing is taken for a core of its own.
+fn fast_cores(folder: &Path, cpus: &[usize]) -> usize {
+    let read = |cpu: usize, file: &str| fs::read_to_string(folder.join(format!("cpu{cpu}")).join(file)).ok();
+    let number = |cpu, file| read(cpu, file)?.trim().parse::<f64>().ok();
+    // ARM tells capacities; x86 hybrids differ in their highest frequency.
+    let speed = |cpu| number(cpu, "cpu_capacity").or_else(|| number(cpu, "cpufreq/cpuinfo_max_freq")).unwrap_or(1.0);
+    let fastest = cpus.iter().map(|&cpu| speed(cpu)).fold(0.0, f64::max);
+    let mut cores: Vec<usize> = cpus
+        .iter()
+        .filter(|&&cpu| speed(cpu) >= FAST * fastest)
+        .map(|&cpu| read(cpu, "topology/thread_siblings_list").and_then(|text| cpu_list(&text)?.into_iter().min()).unwrap_or(cpu))
+        .collect();
+    cores.sort_unstable();
+    cores.dedup();
+    cores.len()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    /// A tree as in `/sys/devices/system/cpu`, of `(siblings, capacity)` for each CPU.
+    fn tree(cpus: &[(&str, Option<u32>)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (cpu, (siblings, capacity)) in cpus.iter().enumerate() {
+            let cpu = folder.path().join(format!("cpu{cpu}"));
+            fs::create_dir_all(cpu.join("topology")).unwrap();
+            fs::write(cpu.join("topology/thread_siblings_list"), format!("{siblings}\n")).unwrap();
+            if let Some(capacity) = capacity {
+                fs::write(cpu.join("cpu_capacity"), format!("{capacity}\n")).unwrap();
+            }
+        }
+        folder
+    }
+
+    #[test]
+    fn hyper_threads_of_a_core_count_once() {
+        let folder = tree(&[("0,2", None), ("1,3", None), ("0,2", None), ("1,3", None)]);
+        assert_eq!(fast_cores(folder.path(), &[0, 1, 2, 3]), 2);
+        assert_eq!(fast_cores(folder.path(), &[1, 3]), 1);
+    }
+
+    #[test]
+    fn little_cores_are_left_alone_unless_there_are_no_others() {
+        let folder = tree(&[("0", Some(400)), ("1", Some(400)), ("2", Some(1024)), ("3", Some(980))]);
+        assert_eq!(fast_cores(folder.path(), &[0, 1, 2, 3]), 2);
+        assert_eq!(fast_cores(folder.path(), &[0, 1]), 2);
+    }
+
+    #[test]
+    fn cpus_without_tables_are_cores() {
+        assert_eq!(fast_cores(Path::new("/nonexistent"), &[0, 1, 5]), 3);
+    }
+
+    #[test]
+    fn lists_are_read_as_linux_writes_them() {
+        assert_eq!(allowed_cpus("Name: x\nCpus_allowed_list:\t0-2,5\n"), Some(vec![0, 1, 2, 5]));
+        assert_eq!(cpu_list("3"), Some(vec![3]));
+        assert_eq!(cpu_list("a-b"), None);
+    }
+
     #[test]
     fn total_memory_is_read_in_bytes() {
-        assert_eq!(super::total_memory("MemTotal:       24601192 kB\nMemFree: 1 kB\n"), Some(24_601_192 * 1024));
-        assert_eq!(super::total_memory("nothing"), None);
+        assert_eq!(total_memory("MemTotal:       24601192 kB\nMemFree: 1 kB\n"), Some(24_601_192 * 1024));
+        assert_eq!(total_memory("nothing"), None);
     }
 }
