@@ -3,9 +3,13 @@
 //! burns nothing and a descheduled worker is waited for without starving it.
 //!
 //! ```text
-//! leader:  job ← closure; epoch += 1; wake sleepers; run part 0; wait until pending = 0
-//! worker:  wait until epoch changes; run part i; pending −= 1
+//! leader:  job ← closure; epoch += 1; wake sleepers; run part 0;
+//!          run each part that its worker has not begun yet; wait until pending = 0
+//! worker:  wait until epoch changes; claim part i; run it; pending −= 1
 //! ```
+//!
+//! Parts are cut beforehand and it does not matter who runs them, so a part whose worker is not on a core (a busy neighbour, more threads
+//! than cores) is taken over by the leader instead of being waited for.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -26,7 +30,9 @@ struct Shared {
     job: UnsafeCell<Option<*const Job<'static>>>,
     /// Grows by one with each published job.
     epoch: AtomicU64,
-    /// Workers that have not finished the current job.
+    /// For each worker's part, the last epoch in which somebody began it: in each epoch it is claimed once.
+    claims: Vec<AtomicU64>,
+    /// Parts of the current job that are not finished, the leader's own aside.
     pending: AtomicUsize,
     /// One flag for each worker that sleeps.
     asleep: Vec<AtomicBool>,
@@ -37,11 +43,27 @@ struct Shared {
     spins: u32,
 }
 
-// SAFETY: `job` is written by the leader only while no worker runs (`pending == 0`, and the crew's lock makes the leader unique) and
-// read by workers only after they saw the `epoch` that was stored, with release order, after the write.
+// SAFETY: `job` is written by the leader only while no part is unfinished (`pending == 0`, and the crew's lock makes the leader unique) and
+// read by a worker only after it claimed its part in the `epoch` that was stored, with release order, after the write.
 unsafe impl Sync for Shared {}
 // SAFETY: the pointer in `job` is only followed under the protocol above, and the closure behind it is `Sync`.
 unsafe impl Send for Shared {}
+
+impl Shared {
+    /// Whether the caller is the one to run part `part` of the job of `epoch`. Every part is claimed once in every epoch, so a claim of an
+    /// earlier epoch than the current one always fails.
+    fn claim(&self, part: usize, epoch: u64) -> bool {
+        self.claims[part - 1].compare_exchange(epoch - 1, epoch, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Counts a claimed part as done and keeps the first panic.
+    fn finish(&self, result: std::thread::Result<()>) {
+        if let Err(panic) = result {
+            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+        }
+        self.pending.fetch_sub(1, Ordering::Release);
+    }
+}
 
 /// A fixed number of threads that work on one step at a time.
 pub struct Team {
@@ -68,6 +90,7 @@ impl Team {
         let shared = Arc::new(Shared {
             job: UnsafeCell::new(None),
             epoch: AtomicU64::new(0),
+            claims: (1..threads).map(|_| AtomicU64::new(0)).collect(),
             pending: AtomicUsize::new(0),
             asleep: (1..threads).map(|_| AtomicBool::new(false)).collect(),
             quit: AtomicBool::new(false),
@@ -119,7 +142,7 @@ impl Crew<'_> {
         self.team.threads()
     }
 
-    /// Runs `job(i)` for each worker `i` in `0..threads()` at the same time, and returns when all are done.
+    /// Runs `job(i)` for each `i` in `0..threads()`, at the same time where cores are free, and returns when all are done.
     ///
     /// # Panics
     /// With the panic of a job, after all workers have finished.
@@ -135,13 +158,18 @@ impl Crew<'_> {
         // team's lock makes this the only leader.
         unsafe { *shared.job.get() = Some(forever) };
         shared.pending.store(self.team.workers.len(), Ordering::Relaxed);
-        shared.epoch.fetch_add(1, Ordering::SeqCst);
+        let epoch = shared.epoch.fetch_add(1, Ordering::SeqCst) + 1;
         for (worker, asleep) in self.team.workers.iter().zip(&shared.asleep) {
             if asleep.load(Ordering::SeqCst) {
                 worker.unpark();
             }
         }
         let mine = catch_unwind(AssertUnwindSafe(|| job(0)));
+        for part in 1..self.team.threads() {
+            if shared.claim(part, epoch) {
+                shared.finish(catch_unwind(AssertUnwindSafe(|| job(part))));
+            }
+        }
         wait(shared.spins, u32::MAX, || shared.pending.load(Ordering::Acquire) == 0);
         let theirs = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(panic) = mine.err().or(theirs) {
@@ -201,14 +229,13 @@ fn work(shared: &Shared, index: usize) {
         if shared.quit.load(Ordering::SeqCst) {
             return;
         }
-        seen += 1;
-        // SAFETY: this epoch's job was written before the epoch was stored, and the leader keeps it alive and unchanged until this
-        // worker has decremented `pending`.
-        let job = unsafe { &*(*shared.job.get()).expect("a published epoch has a job") };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job(index))) {
-            shared.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+        seen = shared.epoch.load(Ordering::SeqCst);
+        if shared.claim(index, seen) {
+            // SAFETY: the job of epoch `seen` was written before the epoch was stored, and the leader keeps it alive and unchanged until the
+            // part that was just claimed is finished.
+            let job = unsafe { &*(*shared.job.get()).expect("a published epoch has a job") };
+            shared.finish(catch_unwind(AssertUnwindSafe(|| job(index))));
         }
-        shared.pending.fetch_sub(1, Ordering::Release);
     }
 }
 
