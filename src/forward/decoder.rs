@@ -162,8 +162,8 @@ impl Decoder {
         Ok(rotations)
     }
 
-    /// Runs `segments` through the model, adds them to their caches, and returns the wanted rows of `output`, row-major, in the order
-    /// of the segments.
+    /// Runs `segments` through the model, adds them to their caches, and appends the wanted rows of `output` to `out`, row-major, in the
+    /// order of the segments.
     ///
     /// # Errors
     /// Where a token is outside the vocabulary or a cache would pass its bound; no cache has changed then.
@@ -175,7 +175,8 @@ impl Decoder {
         work: &mut Workspace,
         segments: &mut [Segment<'_>],
         output: Output,
-    ) -> Result<Vec<f32>, Error> {
+        out: &mut Vec<f32>,
+    ) -> Result<(), Error> {
         let rows = Rows::new(segments);
         if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
             return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
@@ -196,12 +197,12 @@ impl Decoder {
             self.layer(&mut context, layer, index, turns, &rows, &mut caches, pending, work);
             pending = Some(layer.feed_post_norm.as_ref());
         }
-        let out = self.outputs(&mut context, &rows, pending, work, output);
+        self.outputs(&mut context, &rows, pending, work, output, out);
         work.scratch = scratch;
         for segment in segments {
             segment.cache.advance(segment.tokens.len());
         }
-        Ok(out)
+        Ok(())
     }
 
     fn embed(&self, context: &Context<'_, '_>, rows: &Rows, work: &mut Workspace) {
@@ -303,10 +304,11 @@ impl Decoder {
         pending: Option<Option<&NormWeights>>,
         work: &mut Workspace,
         output: Output,
-    ) -> Vec<f32> {
+        out: &mut Vec<f32>,
+    ) {
         let (d_model, n) = (self.spec.d_model, rows.outputs().len());
         if n == 0 {
-            return Vec::new();
+            return;
         }
         let wants = match output {
             Output::Logits => self.output.wants(self.arithmetic),
@@ -322,17 +324,18 @@ impl Decoder {
             self.final_norm.apply(self.arithmetic.level(), &last, y);
         });
         if output == Output::Hidden {
-            return work.input.dense().to_vec();
+            return out.extend(work.input.dense());
         }
-        let mut logits = vec![0.0; n * self.spec.n_vocab];
-        self.output.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, &mut logits);
+        let before = out.len();
+        out.resize(before + n * self.spec.n_vocab, 0.0);
+        let logits = &mut out[before..];
+        self.output.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, logits);
         if self.spec.logit_scale != 1.0 {
             logits.iter_mut().for_each(|logit| *logit *= self.spec.logit_scale);
         }
         if let Some(cap) = self.spec.logit_softcap {
-            softcap(&mut logits, cap);
+            softcap(logits, cap);
         }
-        logits
     }
 }
 

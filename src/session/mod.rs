@@ -164,11 +164,8 @@ impl Session {
         let mut rows = Vec::new();
         for (index, batch) in tokens.chunks(BATCH).enumerate() {
             let wanted = (index * BATCH + batch.len()).saturating_sub(first).min(batch.len());
-            rows.extend(self.model.forward(
-                &self.rotations,
-                &mut [Segment { cache: &mut self.cache, tokens: batch, outputs: wanted }],
-                output,
-            )?);
+            let segment = Segment { cache: &mut self.cache, tokens: batch, outputs: wanted };
+            self.model.forward(&self.rotations, &mut [segment], output, &mut rows)?;
             self.tokens.extend(batch);
         }
         self.logits.clear();
@@ -239,7 +236,8 @@ impl Session {
             let batch = &self.tokens[at..(at + BATCH).min(self.tokens.len())];
             let outputs = usize::from(at + batch.len() == self.tokens.len());
             let segment = Segment { cache: &mut self.cache, tokens: batch, outputs };
-            self.logits = self.model.forward(&self.rotations, &mut [segment], Output::Logits)?;
+            self.logits.clear();
+            self.model.forward(&self.rotations, &mut [segment], Output::Logits, &mut self.logits)?;
             progress(self.cache.len() - first);
             if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) && self.cache.len() < self.tokens.len() {
                 return Ok(false);
@@ -266,7 +264,8 @@ pub fn feed_together(sessions: &mut [(&mut Session, &[TokenId])]) -> Result<(), 
     }
     let mut segments: Vec<Segment<'_>> =
         sessions.iter_mut().map(|(session, tokens)| Segment { cache: &mut session.cache, tokens, outputs: 1 }).collect();
-    let logits = model.forward(&rotations, &mut segments, Output::Logits)?;
+    let mut logits = Vec::new();
+    model.forward(&rotations, &mut segments, Output::Logits, &mut logits)?;
     for ((session, tokens), logits) in sessions.iter_mut().zip(logits.chunks_exact(model.decoder.spec().n_vocab)) {
         session.tokens.extend(*tokens);
         session.logits = logits.to_vec();

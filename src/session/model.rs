@@ -149,12 +149,18 @@ impl Shared {
         Ok(self.template.get_or_init(|| template))
     }
 
-    /// One pass of the team over `segments`.
-    pub(crate) fn forward(&self, rotations: &Rotations, segments: &mut [Segment<'_>], output: Output) -> Result<Vec<f32>, Error> {
+    /// One pass of the team over `segments`, whose wanted rows are appended to `out`.
+    pub(crate) fn forward(
+        &self,
+        rotations: &Rotations,
+        segments: &mut [Segment<'_>],
+        output: Output,
+        out: &mut Vec<f32>,
+    ) -> Result<(), Error> {
         // A file that was cut short since would end the process with a signal when its lost pages are read.
         self.file.check()?;
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        self.decoder.forward(&mut self.team.gather(), &self.file, rotations, &mut work, segments, output)
+        self.decoder.forward(&mut self.team.gather(), &self.file, rotations, &mut work, segments, output, out)
     }
 
     pub(crate) fn cache_bytes(&self, context: usize) -> usize {
