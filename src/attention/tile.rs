@@ -18,6 +18,12 @@ use std::ops::Range;
 /// Query rows that share each load of a key or a value.
 const ROWS: usize = 4;
 
+/// How many tiles ahead keys are asked for.
+const AHEAD: usize = 2;
+
+/// How many keys ahead their values are asked for.
+const VALUES_AHEAD: usize = 16;
+
 /// The softmax of some of a row's keys, not yet divided by its sum: `o / l` is the row's output.
 #[derive(Debug)]
 pub struct Partial<'a> {
@@ -168,6 +174,9 @@ impl<E: Element> Block<'_, E> {
             let mut sums = [[isa.splat(0.0); R]; WIDE];
             if step == WIDE {
                 for i in 0..d {
+                    // A long cache comes from memory: the tiles after these are asked for while these are used.
+                    isa.fetch(lanes[0], (i + AHEAD * d) * TILE);
+                    isa.fetch(lanes[1], (i + AHEAD * d) * TILE);
                     let k = [E::load(isa, &lanes[0][i * TILE..]), E::load(isa, &lanes[1][i * TILE..])];
                     for r in 0..R {
                         let q = isa.splat(q[r][i]);
@@ -245,6 +254,7 @@ impl<E: Element> Block<'_, E> {
         let mut sums = [[isa.splat(0.0); R]; W];
         for key in keys {
             let values = &self.values[key * d + at..];
+            isa.fetch(values, VALUES_AHEAD * d);
             for (w, sums) in sums.iter_mut().enumerate() {
                 let v = E::load(isa, &values[w * I::LANES..]);
                 for r in 0..R {

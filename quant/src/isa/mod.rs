@@ -185,6 +185,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
 
     /// Begins to load the cache lines of `bytes[from..to]`, as far as they exist: into the first cache where `near`, else the second.
     fn prefetch(self, bytes: &[u8], from: usize, to: usize, near: bool);
+    /// Begins to load the cache line that holds, or would hold, `items[at]` into the first cache. Nothing is read, so `at` may lie beyond.
+    fn fetch<T>(self, items: &[T], at: usize);
 
     /// Up to `LANES` of `x`, and `fill` in the lanes that are left.
     #[inline(always)]
