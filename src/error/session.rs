@@ -27,7 +27,7 @@ pub enum SessionError {
         n_vocab: usize,
     },
     /// Nothing to compute a next token from.
-    #[error("nothing to go on from: the session is empty; feed it at least one token first")]
+    #[error("nothing to compute: a session needs at least one token")]
     Empty,
     /// An option's value is out of its range.
     #[error("{option} is {found}, expected {expected}")]

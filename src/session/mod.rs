@@ -251,11 +251,14 @@ impl Session {
 /// Feeds several sessions of one model in one batch: each gets its tokens, and its logits are ready afterwards.
 ///
 /// # Errors
-/// Where the sessions are of different models or context bounds; as [`Session::feed`]. No session has changed then.
+/// Where the sessions are of different models or context bounds, or one gets no token; as [`Session::feed`]. No session has changed then.
 pub fn feed_together(sessions: &mut [(&mut Session, &[TokenId])]) -> Result<(), Error> {
     let Some((first, _)) = sessions.first() else { return Ok(()) };
     let (model, rotations, context) = (Arc::clone(&first.model), Arc::clone(&first.rotations), first.context());
-    for (session, _) in sessions.iter_mut() {
+    for (session, tokens) in sessions.iter_mut() {
+        if tokens.is_empty() {
+            return Err(SessionError::Empty.into());
+        }
         if !Arc::ptr_eq(&session.model, &model) || session.context() != context {
             let expected = "sessions of one model with one context bound";
             return Err(SessionError::Option { option: "sessions", found: "sessions of several".into(), expected }.into());
