@@ -231,8 +231,8 @@ fn work(shared: &Shared, index: usize) {
         }
         seen = shared.epoch.load(Ordering::SeqCst);
         if shared.claim(index, seen) {
-            // SAFETY: the job of epoch `seen` was written before the epoch was stored, and the leader keeps it alive and unchanged until the
-            // part that was just claimed is finished.
+            // SAFETY: the job of epoch `seen` was written before the epoch was stored, and the leader keeps it alive and unchanged until
+            // the part that was just claimed is finished.
             let job = unsafe { &*(*shared.job.get()).expect("a published epoch has a job") };
             shared.finish(catch_unwind(AssertUnwindSafe(|| job(index))));
         }
