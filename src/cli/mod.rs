@@ -72,8 +72,7 @@ const ABOUT: &str = "Run language models on this machine's processor: offline, i
 
 const EPILOGUE: &str = "\
 A model (-m) is a file, a folder with config.json and safetensors, a short name (see `kinglet list`)
-or hf:OWNER/REPO/FILE.gguf. Without -m the small default model is used, and fetched the first
-time.
+or hf:OWNER/REPO/FILE.gguf. Without -m the small default model is used, and fetched at first use.
 
 Environment:
   KINGLET_MODELS   the folder where models are kept (see `kinglet list`)

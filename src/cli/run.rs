@@ -78,6 +78,7 @@ impl Command for Run {
         let model = self.model.open_path(&path)?;
         let mut session = self.context.session(&model)?;
         let opened = begin.elapsed();
+        options.check(&model)?;
 
         let tokens = self.tokens(&model, &session, &prompt)?;
         if !answer::prefill(&mut session, &tokens, &interrupt)? {

@@ -71,13 +71,14 @@ impl Command for Chat {
         let path = self.model.path()?;
         let advised_temp = self.model.advised_temp(&path);
         // Wrong flags should be told before the first question, not after it.
-        self.answer.options(advised_temp, interrupt::listen().flag())?;
+        let options = self.answer.options(advised_temp, interrupt::listen().flag())?;
         let conversation = match &self.load_chat {
             Some(file) => Conversation::load(file)?,
             None => Conversation::default(),
         };
         let begin = Instant::now();
         let model = self.model.open_path(&path)?;
+        options.check(&model)?;
         model.chat_template().map_err(|e| Failure::from(e).hint("`kinglet run --raw` continues a text without a template"))?;
         let session = self.context.session(&model)?;
         let opened = begin.elapsed();
