@@ -25,8 +25,8 @@ Examples:
   kinglet chat --load-chat holidays.json
   printf 'Hello\\nAnd in French?\\n' | kinglet chat --temp 0     one turn a line
 
-Type /help inside for the commands. Ctrl-C stops an answer, Ctrl-D ends the chat; Alt-Enter or a
-backslash at the end begins a new line.";
+Type /help inside for the commands. Ctrl-C stops an answer, Ctrl-D ends the chat; Alt-Enter or a backslash at the end begins a new \
+line.";
 
 /// Talk with a model.
 #[derive(Debug, clap::Args)]
