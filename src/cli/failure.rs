@@ -1,6 +1,7 @@
 //! How a command ends badly: one line for a person, a hint where one helps, and the exit code that scripts look at.
 //! Every error of the library becomes one of these at the door of the program, so that printing stands in one place.
 
+use crate::error::file::FileError;
 use crate::error::{Error, SessionError};
 use std::fmt;
 use std::io;
@@ -101,6 +102,8 @@ impl fmt::Display for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
+            // A full disk is told as such, with the hint, whoever was writing.
+            Error::File(FileError::Io { file, action, source }) => Failure::io(format!("{}: can't {action}", file.display()), &source),
             Error::Session(SessionError::Option { .. }) | Error::Generate(_) => Failure::usage(error),
             _ => Failure::error(error),
         }

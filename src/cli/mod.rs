@@ -71,9 +71,8 @@ const COMMANDS: &[Entry] = &[
 const ABOUT: &str = "Run language models on this machine's processor: offline, in a terminal, a pipe or a program.";
 
 const EPILOGUE: &str = "\
-A model (-m) is a file, a folder with config.json and safetensors, a short name (see `kinglet list`)
-or hf:OWNER/REPO/FILE.gguf. Without -m the small default model is used, and fetched the first
-time.
+A model (-m) is a file, a folder with config.json and safetensors, a short name (see `kinglet list`) or hf:OWNER/REPO/FILE.gguf. \
+Without -m the small default model is used, and fetched at first use.
 
 Environment:
   KINGLET_MODELS   the folder where models are kept (see `kinglet list`)
@@ -81,7 +80,7 @@ Environment:
   KINGLET_ISA      use another instruction-set level than the best of this processor
   NO_COLOR         no colours
 
-Exit codes: 0 done, 1 an error (one line on stderr says which), 2 a wrong command line,
+Exit codes: 0 done, 1 an error (one line on stderr says which), 2 a wrong command line, \
 130 interrupted.";
 
 /// The whole command line, as clap sees it.

@@ -17,9 +17,8 @@ Examples:
   kinglet perplexity -m gemma-3-270m -f wiki.test.raw -c 512 --chunks 20
   kinglet perplexity -f book.txt --reference --chunks 2        the plain f32 arithmetic
 
-The text is cut into chunks of the context's length; the second half of each is scored, as
-llama-perplexity does it, so that the figures can be compared: lower is better, and formats of one
-model differ by a few per cent.";
+The text is cut into chunks of the context's length; the second half of each is scored, as llama-perplexity does it, so that the \
+figures can be compared: lower is better, and formats of one model differ by a few per cent.";
 
 /// Measure how well a model predicts a text.
 #[derive(Debug, clap::Args)]

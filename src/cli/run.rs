@@ -22,8 +22,7 @@ Examples:
   kinglet run --temp 0 -n 16 \"The capital of France is\"       the same answer each time
   kinglet run -f question.txt --stats > answer.txt
 
-A model with a chat template in its file answers the prompt; another one (a base model), or with
---raw, continues it.";
+A model with a chat template in its file answers the prompt; another one (a base model), or with --raw, continues it.";
 
 /// Answer one prompt.
 #[derive(Debug, clap::Args)]
@@ -78,6 +77,7 @@ impl Command for Run {
         let model = self.model.open_path(&path)?;
         let mut session = self.context.session(&model)?;
         let opened = begin.elapsed();
+        options.check(&model)?;
 
         let tokens = self.tokens(&model, &session, &prompt)?;
         if !answer::prefill(&mut session, &tokens, &interrupt)? {

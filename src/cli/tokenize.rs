@@ -13,8 +13,7 @@ Examples:
   kinglet tokenize --ids < page.txt | jq length
   kinglet tokenize -m gemma-3-270m --special \"<start_of_turn>user\"
 
-A line for each token: its id and its piece, in quotes with escapes. Works on files with a vocabulary
-alone.";
+A line for each token: its id and its piece, in quotes with escapes. Works on files with a vocabulary alone.";
 
 /// Show the tokens of a text.
 #[derive(Debug, clap::Args)]

@@ -1,8 +1,10 @@
-//! What a user may say about sampling, with llama.cpp's names and defaults. Ranges are checked by the samplers themselves, when
-//! a [`Sampler`](super::Sampler) is made.
+//! What a user may say about sampling, with llama.cpp's names and defaults. Ranges are checked by the samplers themselves:
+//! [`SamplerOptions::check`], which making a [`Sampler`](super::Sampler) begins with.
 
 use std::ops::RangeBounds;
 
+use super::samplers::logit_bias::LOGIT_BIAS;
+use super::samplers::mirostat::MIROSTAT;
 use super::samplers::{SAMPLERS, SamplerKind};
 use crate::error::generate::GenerateError;
 use crate::types::TokenId;
@@ -112,6 +114,22 @@ impl Default for SamplerOptions {
             mirostat_v2: false,
             mirostat_tau: 5.0,
             mirostat_eta: 0.1,
+        }
+    }
+}
+
+impl SamplerOptions {
+    /// Whether a [`Sampler`](super::Sampler) for `n_vocab` tokens can be made of these options, to be asked before anything is computed.
+    ///
+    /// # Errors
+    /// Where a parameter is outside its range, also one of a sampler that isn't in the chain, or a bias names no token.
+    pub fn check(&self, n_vocab: usize) -> Result<(), GenerateError> {
+        for kind in SAMPLERS.iter().copied().chain([&LOGIT_BIAS, &MIROSTAT]) {
+            kind.check(self)?;
+        }
+        match self.logit_bias.iter().find(|(token, _)| token.index() >= n_vocab) {
+            Some(&(token, _)) => Err(GenerateError::BiasOutsideVocabulary { token, n_vocab }),
+            None => Ok(()),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::samplers::logit_bias::LOGIT_BIAS;
 use super::samplers::mirostat::{self, MIROSTAT};
 use super::samplers::penalties::PENALTIES;
 use super::samplers::temperature::{self, TEMPERATURE};
-use super::samplers::{Breakers, SAMPLERS, SamplerKind, State};
+use super::samplers::{Breakers, SamplerKind, State};
 use super::select;
 use crate::error::generate::GenerateError;
 use crate::types::TokenId;
@@ -41,17 +41,11 @@ pub struct Sampled {
 }
 
 impl Sampler {
-    /// A sampler for rows of `n_vocab` logits. Fails where a parameter is outside its range, also one of a sampler that isn't in
-    /// the chain.
+    /// A sampler for rows of `n_vocab` logits. Fails as [`SamplerOptions::check`] does.
     pub fn new(options: SamplerOptions, n_vocab: usize) -> Result<Sampler, GenerateError> {
-        for kind in SAMPLERS.iter().copied().chain([&LOGIT_BIAS, &MIROSTAT]) {
-            kind.check(&options)?;
-        }
+        options.check(n_vocab)?;
         let mut bias = HashMap::new();
         for &(token, value) in &options.logit_bias {
-            if token.index() >= n_vocab {
-                return Err(GenerateError::BiasOutsideVocabulary { token, n_vocab });
-            }
             *bias.entry(token).or_insert(0.0) += value;
         }
         let seed = options.seed.unwrap_or_else(any_seed);

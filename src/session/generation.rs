@@ -2,7 +2,7 @@
 //! asked for.
 
 use super::speculation::Speculation;
-use super::{Session, Stats};
+use super::{Model, Session, Stats};
 use crate::error::Error;
 use crate::generate::{FinishReason, Sampled, Sampler, SamplerOptions, StopStrings, Stopper};
 use crate::text::{Decoder, Special};
@@ -29,6 +29,16 @@ pub struct GenerateOptions {
 }
 
 impl GenerateOptions {
+    /// Whether `model` can generate with these options: what [`Session::generate`] would refuse, but before a prompt is computed.
+    ///
+    /// # Errors
+    /// Where a parameter of the sampler is outside its range, a bias names no token of the model, or a stop text is empty.
+    pub fn check(&self, model: &Model) -> Result<(), Error> {
+        self.sampler.check(model.spec().n_vocab)?;
+        StopStrings::new(&self.stop)?;
+        Ok(())
+    }
+
     /// The likeliest token each time, `max_tokens` of them at most.
     pub fn greedy(max_tokens: usize) -> Self {
         GenerateOptions {

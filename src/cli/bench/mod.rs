@@ -24,9 +24,8 @@ Examples:
   kinglet bench -p 0 -n 64 -d 0,1024,4096            how decoding slows down with the context
   kinglet bench -o json > today.json                 keys as llama-bench's
 
-ppN: reading a prompt of N tokens; tgN: writing N tokens; @ dN: after N tokens of context. In the
-table, `of limit` is the share of what the memory (tg) or the multipliers (pp) of this machine allow,
-measured in the same run.";
+ppN: reading a prompt of N tokens; tgN: writing N tokens; @ dN: after N tokens of context. In the table, `of limit` is the share \
+of what the memory (tg) or the multipliers (pp) of this machine allow, measured in the same run.";
 
 /// Measure speed, as llama-bench does.
 #[derive(Debug, clap::Args)]

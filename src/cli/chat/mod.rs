@@ -25,8 +25,8 @@ Examples:
   kinglet chat --load-chat holidays.json
   printf 'Hello\\nAnd in French?\\n' | kinglet chat --temp 0     one turn a line
 
-Type /help inside for the commands. Ctrl-C stops an answer, Ctrl-D ends the chat; Alt-Enter or a
-backslash at the end begins a new line.";
+Type /help inside for the commands. Ctrl-C stops an answer, Ctrl-D ends the chat; Alt-Enter or a backslash at the end begins a new \
+line.";
 
 /// Talk with a model.
 #[derive(Debug, clap::Args)]
@@ -71,13 +71,14 @@ impl Command for Chat {
         let path = self.model.path()?;
         let advised_temp = self.model.advised_temp(&path);
         // Wrong flags should be told before the first question, not after it.
-        self.answer.options(advised_temp, interrupt::listen().flag())?;
+        let options = self.answer.options(advised_temp, interrupt::listen().flag())?;
         let conversation = match &self.load_chat {
             Some(file) => Conversation::load(file)?,
             None => Conversation::default(),
         };
         let begin = Instant::now();
         let model = self.model.open_path(&path)?;
+        options.check(&model)?;
         model.chat_template().map_err(|e| Failure::from(e).hint("`kinglet run --raw` continues a text without a template"))?;
         let session = self.context.session(&model)?;
         let opened = begin.elapsed();

@@ -47,7 +47,7 @@ pub struct SamplingFlags {
     #[arg(long, value_name = "P", default_value_t = SamplerOptions::default().penalty_repeat)]
     repeat_penalty: f32,
 
-    /// How many of the last tokens the penalties look at; 0: none, -1: all
+    /// How many of the last tokens the penalties look at; 0: none, -1: the whole context
     #[arg(long, value_name = "N", default_value = "64", allow_negative_numbers = true)]
     repeat_last_n: i64,
 
@@ -71,7 +71,7 @@ pub struct SamplingFlags {
     #[arg(long, value_name = "N", default_value_t = SamplerOptions::default().dry_allowed_length)]
     dry_allowed_length: usize,
 
-    /// DRY: how many of the last tokens are searched; 0: none, -1: all
+    /// DRY: how many of the last tokens are searched; 0: none, -1: the whole context
     #[arg(long, value_name = "N", default_value = "64", allow_negative_numbers = true)]
     dry_penalty_last_n: i64,
 
@@ -165,7 +165,8 @@ impl SamplingFlags {
     }
 }
 
-/// A number of last tokens; -1 is all of them.
+/// A number of last tokens; -1 is llama.cpp's word for the context's length, and a window without a bound sees the same: a session never
+/// holds more tokens than its context.
 fn last_n(flag: &str, n: i64) -> Result<usize, Failure> {
     match n {
         -1 => Ok(usize::MAX),

@@ -18,9 +18,9 @@ Examples:
   kinglet quantize model-f16.gguf small.gguf Q4_0 --token-embedding-type Q8_0
   kinglet quantize gemma-3-270m tiny.gguf Q4_0 --allow-requantize
 
-Types: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, F16, BF16, F32. As with llama-quantize the output
-matrix gets Q6_K where a coarser type is asked for, and rows that a type's blocks of 256 do not divide
-get a type with blocks of 32. The file works in llama.cpp and everything built on it.";
+Types: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, F16, BF16, F32. As with llama-quantize the output matrix gets Q6_K where a \
+coarser type is asked for, and rows that a type's blocks of 256 do not divide get a type with blocks of 32. The file works in \
+llama.cpp and everything built on it.";
 
 /// Write a model with smaller (or larger) weights.
 #[derive(Debug, clap::Args)]
@@ -88,11 +88,15 @@ impl Command for Quantize {
             }
             if tensor.ty == *ty {
                 writer.write(tensor.name, tensor.bytes).map_err(Error::from)?;
+                bar.inc(tensor.bytes.len() as u64);
             } else {
-                let bytes = convert(tensor, *ty, threads).map_err(|e| Failure::error(format!("tensor {}: {e}", tensor.name)))?;
-                writer.write(tensor.name, &bytes).map_err(Error::from)?;
+                let progress = |bytes: usize| {
+                    bar.inc(bytes as u64);
+                    !interrupt.raised()
+                };
+                let bytes = convert(tensor, *ty, threads, &progress).map_err(|e| Failure::error(format!("tensor {}: {e}", tensor.name)))?;
+                writer.write(tensor.name, &bytes.ok_or(Failure::Interrupted)?).map_err(Error::from)?;
             }
-            bar.inc(tensor.bytes.len() as u64);
         }
         writer.finish().map_err(Error::from)?;
         bar.finish_and_clear();
@@ -133,8 +137,14 @@ impl Quantize {
     }
 }
 
-/// The tensor's bytes as `ty`: rows are cut among the threads, and a row passes through f32.
-fn convert(tensor: &Tensor<'_>, ty: Type, threads: usize) -> Result<Vec<u8>, FormatError> {
+/// The tensor's bytes as `ty`: rows are cut among the threads, and a row passes through f32. `progress` hears how many bytes were read with
+/// each row; where it says no, the work ends without a result.
+fn convert(
+    tensor: &Tensor<'_>,
+    ty: Type,
+    threads: usize,
+    progress: &(impl Fn(usize) -> bool + Sync),
+) -> Result<Option<Vec<u8>>, FormatError> {
     let weights: usize = tensor.shape.iter().product();
     let cols = tensor.shape.last().copied().unwrap_or(1).max(1);
     let rows = weights / cols;
@@ -143,20 +153,24 @@ fn convert(tensor: &Tensor<'_>, ty: Type, threads: usize) -> Result<Vec<u8>, For
     let row_out = ty.bytes_for(cols).ok_or_else(|| part_block(ty))?;
     let mut out = vec![0; rows * row_out];
     let share = rows.div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
+    let complete = std::thread::scope(|scope| {
         let parts = tensor.bytes.chunks(share * row_in).zip(out.chunks_mut(share * row_out));
         let work = |(from, to): (&[u8], &mut [u8])| {
             let mut row = vec![0.0; cols];
             for (from, to) in from.chunks_exact(row_in).zip(to.chunks_exact_mut(row_out)) {
                 dequantize(tensor.ty, from, &mut row)?;
                 quantize_into(ty, &row, to)?;
+                if !progress(from.len()) {
+                    return Ok(false);
+                }
             }
-            Ok(())
+            Ok(true)
         };
         let workers: Vec<_> = parts.map(|part| scope.spawn(move || work(part))).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let ends = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        ends.collect::<Result<Vec<bool>, FormatError>>()
     })?;
-    Ok(out)
+    Ok(complete.into_iter().all(|complete| complete).then_some(out))
 }
 
 fn parse_type(name: &str) -> Result<Type, String> {
