@@ -1,11 +1,21 @@
-//! One order of sums everywhere: the same tokens give the same bits, however they are computed.
+//! One order of sums everywhere: the same tokens give the same bits, however they are computed. On models with quantised weights of many
+//! types, sliding windows, experts, norms on queries and keys.
 
 use kinglet::{Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
 
-const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/tiny.gguf");
+const MODELS: [&str; 6] = ["tiny.gguf", "llama-quantised.gguf", "gemma3.gguf", "mixtral.gguf", "olmo2.gguf", "smollm3.gguf"];
 
-fn model(threads: usize) -> Model {
-    Model::open_with(MODEL, &ModelOptions { threads: Some(threads), ..ModelOptions::default() }).unwrap()
+fn open(name: &str, threads: usize) -> Model {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name);
+    Model::open_with(path, &ModelOptions { threads: Some(threads), ..ModelOptions::default() }).unwrap()
+}
+
+/// Runs `test` on each model with that many threads.
+fn on_each_model(threads: usize, test: impl Fn(&Model)) {
+    for name in MODELS {
+        println!("{name}");
+        test(&open(name, threads));
+    }
 }
 
 fn session(model: &Model) -> Session {
@@ -29,94 +39,100 @@ fn after(model: &Model, tokens: &[TokenId]) -> Vec<u32> {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let one = model(1);
-    let prompt = tokens(&one, 300, 1);
-    let expected = after(&one, &prompt);
-    assert!(expected.iter().any(|&bits| f32::from_bits(bits).abs() > 1e-3), "the logits are all zero");
-    for threads in [2, 3, 5] {
-        assert_eq!(after(&model(threads), &prompt), expected, "{threads} threads");
+    for name in MODELS {
+        let one = open(name, 1);
+        let prompt = tokens(&one, 300, 1);
+        let expected = after(&one, &prompt);
+        assert!(expected.iter().any(|&bits| f32::from_bits(bits).abs() > 1e-3), "the logits are all zero");
+        for threads in [2, 3, 5] {
+            assert_eq!(after(&open(name, threads), &prompt), expected, "{name} with {threads} threads");
+        }
     }
 }
 
 #[test]
 fn any_split_of_a_prompt_gives_the_same_bits() {
-    let model = model(2);
-    let prompt = tokens(&model, 300, 2);
-    let expected = after(&model, &prompt);
-    for batch in [1, 2, 3, 4, 5, 7, 16, 17, 64, 129, 299] {
-        let mut session = session(&model);
-        prompt.chunks(batch).for_each(|batch| session.feed(batch).unwrap());
-        assert_eq!(bits(&mut session), expected, "batches of {batch}");
-    }
+    on_each_model(2, |model| {
+        let prompt = tokens(model, 300, 2);
+        let expected = after(model, &prompt);
+        for batch in [1, 2, 3, 4, 5, 7, 16, 17, 64, 129, 299] {
+            let mut session = session(model);
+            prompt.chunks(batch).for_each(|batch| session.feed(batch).unwrap());
+            assert_eq!(bits(&mut session), expected, "batches of {batch}");
+        }
+    });
 }
 
 #[test]
 fn a_sequence_gives_the_same_bits_alone_and_beside_others() {
-    let model = model(2);
-    let prompts = [tokens(&model, 40, 3), tokens(&model, 133, 4), tokens(&model, 1, 5), tokens(&model, 3, 6)];
-    let expected: Vec<_> = prompts.iter().map(|prompt| after(&model, prompt)).collect();
-    let mut sessions: Vec<Session> = prompts.iter().map(|_| session(&model)).collect();
-    let longest = prompts.iter().map(Vec::len).max().unwrap();
-    // Interleaved: three tokens of each at a time, as long as each has some.
-    for at in (0..longest).step_by(3) {
-        let with_tokens = sessions.iter_mut().zip(&prompts).filter(|(_, prompt)| at < prompt.len());
-        let mut step: Vec<_> = with_tokens.map(|(session, prompt)| (session, &prompt[at..(at + 3).min(prompt.len())])).collect();
+    on_each_model(2, |model| {
+        let prompts = [tokens(model, 40, 3), tokens(model, 133, 4), tokens(model, 1, 5), tokens(model, 3, 6)];
+        let expected: Vec<_> = prompts.iter().map(|prompt| after(model, prompt)).collect();
+        let mut sessions: Vec<Session> = prompts.iter().map(|_| session(model)).collect();
+        let longest = prompts.iter().map(Vec::len).max().unwrap();
+        // Interleaved: three tokens of each at a time, as long as each has some.
+        for at in (0..longest).step_by(3) {
+            let with_tokens = sessions.iter_mut().zip(&prompts).filter(|(_, prompt)| at < prompt.len());
+            let mut step: Vec<_> = with_tokens.map(|(session, prompt)| (session, &prompt[at..(at + 3).min(prompt.len())])).collect();
+            feed_together(&mut step).unwrap();
+        }
+        for (session, expected) in sessions.iter_mut().zip(&expected) {
+            assert_eq!(&bits(session), expected);
+        }
+        // All at once.
+        let mut sessions: Vec<Session> = prompts.iter().map(|_| session(model)).collect();
+        let mut step: Vec<_> = sessions.iter_mut().zip(&prompts).map(|(session, prompt)| (session, &prompt[..])).collect();
         feed_together(&mut step).unwrap();
-    }
-    for (session, expected) in sessions.iter_mut().zip(&expected) {
-        assert_eq!(&bits(session), expected);
-    }
-    // All at once.
-    let mut sessions: Vec<Session> = prompts.iter().map(|_| session(&model)).collect();
-    let mut step: Vec<_> = sessions.iter_mut().zip(&prompts).map(|(session, prompt)| (session, &prompt[..])).collect();
-    feed_together(&mut step).unwrap();
-    for (session, expected) in sessions.iter_mut().zip(&expected) {
-        assert_eq!(&bits(session), expected);
-    }
+        for (session, expected) in sessions.iter_mut().zip(&expected) {
+            assert_eq!(&bits(session), expected);
+        }
+    });
 }
 
 #[test]
 fn a_reused_prefix_gives_the_same_bits() {
-    let model = model(2);
-    let prompt = tokens(&model, 200, 7);
-    let expected = after(&model, &prompt);
-    let mut session = session(&model);
-    session.feed(&prompt[..150]).unwrap();
-    session.feed(&tokens(&model, 60, 8)).unwrap();
-    session.replace(&prompt, None, |_| ()).unwrap();
-    assert_eq!(bits(&mut session), expected);
-    session.replace(&prompt, None, |_| ()).unwrap();
-    assert_eq!(bits(&mut session), expected);
-    session.replace(&prompt[..100], None, |_| ()).unwrap();
-    assert_eq!(bits(&mut session), after(&model, &prompt[..100]));
+    on_each_model(2, |model| {
+        let prompt = tokens(model, 200, 7);
+        let expected = after(model, &prompt);
+        let mut session = session(model);
+        session.feed(&prompt[..150]).unwrap();
+        session.feed(&tokens(model, 60, 8)).unwrap();
+        session.replace(&prompt, None, |_| ()).unwrap();
+        assert_eq!(bits(&mut session), expected);
+        session.replace(&prompt, None, |_| ()).unwrap();
+        assert_eq!(bits(&mut session), expected);
+        session.replace(&prompt[..100], None, |_| ()).unwrap();
+        assert_eq!(bits(&mut session), after(model, &prompt[..100]));
+    });
 }
 
 #[test]
 fn a_fork_goes_on_as_the_original_would_have() {
-    let model = model(2);
-    let (beginning, one, two) = (tokens(&model, 140, 9), tokens(&model, 30, 10), tokens(&model, 30, 11));
-    let mut session = session(&model);
-    session.feed(&beginning).unwrap();
-    let mut fork = session.fork();
-    session.feed(&one).unwrap();
-    fork.feed(&two).unwrap();
-    assert_eq!(bits(&mut session), after(&model, &[beginning.clone(), one].concat()));
-    assert_eq!(bits(&mut fork), after(&model, &[beginning, two].concat()));
+    on_each_model(2, |model| {
+        let (beginning, one, two) = (tokens(model, 140, 9), tokens(model, 30, 10), tokens(model, 30, 11));
+        let mut session = session(model);
+        session.feed(&beginning).unwrap();
+        let mut fork = session.fork();
+        session.feed(&one).unwrap();
+        fork.feed(&two).unwrap();
+        assert_eq!(bits(&mut session), after(model, &[beginning.clone(), one].concat()));
+        assert_eq!(bits(&mut fork), after(model, &[beginning, two].concat()));
+    });
 }
 
 #[test]
 fn sessions_on_several_threads_do_not_disturb_each_other() {
-    let model = model(2);
-    let prompts: Vec<_> = (0..4).map(|salt| tokens(&model, 50 + salt, salt)).collect();
-    let expected: Vec<_> = prompts.iter().map(|prompt| after(&model, prompt)).collect();
-    std::thread::scope(|scope| {
-        for (prompt, expected) in prompts.iter().zip(&expected) {
-            let model = &model;
-            scope.spawn(move || {
-                for _ in 0..3 {
-                    assert_eq!(&after(model, prompt), expected);
-                }
-            });
-        }
+    on_each_model(2, |model| {
+        let prompts: Vec<_> = (0..4).map(|salt| tokens(model, 50 + salt, salt)).collect();
+        let expected: Vec<_> = prompts.iter().map(|prompt| after(model, prompt)).collect();
+        std::thread::scope(|scope| {
+            for (prompt, expected) in prompts.iter().zip(&expected) {
+                scope.spawn(move || {
+                    for _ in 0..3 {
+                        assert_eq!(&after(model, prompt), expected);
+                    }
+                });
+            }
+        });
     });
 }
