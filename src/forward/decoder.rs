@@ -76,6 +76,29 @@ pub struct Context<'a, 'team> {
     pub scratch: &'a mut [Scratch],
 }
 
+/// What a pass works with.
+#[derive(Debug)]
+pub struct Means<'a, 'team> {
+    /// The workers, led by this thread.
+    pub crew: &'a mut Crew<'team>,
+    /// The file whose weights were found.
+    pub file: &'a ModelFile,
+    /// The rotations of all sequences.
+    pub rotations: &'a Rotations,
+    /// Buffers.
+    pub work: &'a mut Workspace,
+}
+
+/// A layer in its place.
+struct Place<'a> {
+    layer: &'a LayerWeights,
+    index: usize,
+    /// Rotation of each row, where the layer rotates.
+    turns: Option<&'a TurnTable>,
+    /// The earlier layer's last block, still in `Workspace::step`, with its post norm; `None` before the first layer.
+    pending: Option<Option<&'a NormWeights>>,
+}
+
 /// Buffers of a pass, kept from one pass to the next.
 #[derive(Debug, Default)]
 pub struct Workspace {
@@ -167,16 +190,8 @@ impl Decoder {
     ///
     /// # Errors
     /// Where a token is outside the vocabulary or a cache would pass its bound; no cache has changed then.
-    pub fn forward(
-        &self,
-        crew: &mut Crew<'_>,
-        file: &ModelFile,
-        rotations: &Rotations,
-        work: &mut Workspace,
-        segments: &mut [Segment<'_>],
-        output: Output,
-        out: &mut Vec<f32>,
-    ) -> Result<(), Error> {
+    pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<(), Error> {
+        let Means { crew, file, rotations, work } = means;
         let rows = Rows::new(segments);
         if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
             return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
@@ -194,7 +209,7 @@ impl Decoder {
         let mut pending = None;
         for (index, layer) in self.layers.iter().enumerate() {
             let turns = rotations.of_layer[index].map(|which| &tables[which]);
-            self.layer(&mut context, layer, index, turns, &rows, &mut caches, pending, work);
+            self.layer(&mut context, &Place { layer, index, turns, pending }, &rows, &mut caches, work);
             pending = Some(layer.feed_post_norm.as_ref());
         }
         self.outputs(&mut context, &rows, pending, work, output, out);
@@ -217,19 +232,9 @@ impl Decoder {
         }
     }
 
-    /// One layer. `pending` is the earlier layer's last block, still in `work.step`, with its post norm; this layer's is left there.
-    #[allow(clippy::too_many_arguments)]
-    fn layer(
-        &self,
-        context: &mut Context<'_, '_>,
-        layer: &LayerWeights,
-        index: usize,
-        turns: Option<&TurnTable>,
-        rows: &Rows,
-        caches: &mut [&mut Cache],
-        pending: Option<Option<&NormWeights>>,
-        work: &mut Workspace,
-    ) {
+    /// One layer. Its last block's output is left in `work.step`.
+    fn layer(&self, context: &mut Context<'_, '_>, place: &Place<'_>, rows: &Rows, caches: &mut [&mut Cache], work: &mut Workspace) {
+        let &Place { layer, index, turns, pending } = place;
         let arithmetic = self.arithmetic;
         self.join(context, layer.qkv.wants(arithmetic), rows.len(), pending, layer.attention_norm.as_ref(), work);
         work.qkv.resize(rows.len() * layer.qkv.outputs(), 0.0);

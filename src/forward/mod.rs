@@ -10,5 +10,5 @@ mod linear;
 mod weights;
 
 pub use batch::{Rows, Segment, Span};
-pub use decoder::{Decoder, Output, Rotations, Workspace};
+pub use decoder::{Decoder, Means, Output, Rotations, Workspace};
 pub use linear::Arithmetic;

@@ -3,7 +3,7 @@
 use super::{Session, SessionOptions};
 use crate::error::Error;
 use crate::file::{LoadMode, ModelFile};
-use crate::forward::{Arithmetic, Decoder, Output, Rotations, Segment, Workspace};
+use crate::forward::{Arithmetic, Decoder, Means, Output, Rotations, Segment, Workspace};
 use crate::kv::CacheType;
 use crate::parallel::{Team, machine};
 use crate::text::{ChatTemplate, Tokenizer};
@@ -160,7 +160,8 @@ impl Shared {
         // A file that was cut short since would end the process with a signal when its lost pages are read.
         self.file.check()?;
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        self.decoder.forward(&mut self.team.gather(), &self.file, rotations, &mut work, segments, output, out)
+        let means = Means { crew: &mut self.team.gather(), file: &self.file, rotations, work: &mut work };
+        self.decoder.forward(means, segments, output, out)
     }
 
     pub(crate) fn cache_bytes(&self, context: usize) -> usize {
