@@ -3,7 +3,7 @@
 //! values, and each sum runs in one fixed order.
 //!
 //! ```text
-//! for page in pages:                          for 4 rows at a time:
+//! for page in pages:                          for 6 rows at a time:
 //!     s[key] = Σ_d q[d]·k[d][key]                 lanes are keys, d in order
 //!     s = softcap(s);  s[invisible] = −∞
 //!     m' = max s;  p = exp(s − m');  l' = Σ p
@@ -15,8 +15,8 @@ use super::{Element, PAGE, SCORES, TILE};
 use kinglet_quant::isa::{Isa, Op};
 use std::ops::Range;
 
-/// Query rows that share each load of a key or a value.
-const ROWS: usize = 4;
+/// Query rows that share each load of a key or a value: with two vectors of keys they are 12 sums, as many as AVX2's registers hold.
+const ROWS: usize = 6;
 
 /// How many tiles ahead keys are asked for.
 const AHEAD: usize = 2;
@@ -104,9 +104,14 @@ impl<'p, E: Element, P: Fn(usize) -> (&'p [E], &'p [E])> Op for Attend<'_, E, P>
             let mut row = 0;
             while row < visible.len() {
                 let block = Block { start, q: &q[row * d_head..], d_head, keys, values, visible: &visible[row..], softcap };
-                let n = (visible.len() - row).min(ROWS);
+                let n = match visible.len() - row {
+                    ROWS.. => ROWS,
+                    5 => 4,
+                    left => left,
+                };
                 let partial = Partial { max: &mut partial.max[row..], sum: &mut partial.sum[row..], out: &mut partial.out[row * d_head..] };
                 match n {
+                    ROWS => block.attend::<I, ROWS>(isa, partial),
                     4 => block.attend::<I, 4>(isa, partial),
                     3 => block.attend::<I, 3>(isa, partial),
                     2 => block.attend::<I, 2>(isa, partial),
