@@ -94,6 +94,16 @@ fn parameters_out_of_range_are_wrong_command_lines() {
 }
 
 #[test]
+fn parameters_are_looked_at_before_the_prompt_is_computed() {
+    // A prompt that fits no context would be told first if it were computed first.
+    let prompt = "one two three four five six seven eight";
+    for flags in [["--top-p", "2"], ["-l", "99999999+1"], ["--stop", ""]] {
+        kinglet("run").args(["--raw", "-c", "4", prompt]).args(flags).assert().code(2);
+        kinglet("chat").args(flags).write_stdin("").assert().code(2);
+    }
+}
+
+#[test]
 fn a_prompt_that_does_not_fit_the_context_is_one_line() {
     kinglet("run")
         .args(["--raw", "-c", "4", "one two three four five six seven eight"])
@@ -164,6 +174,14 @@ fn chat_saves_what_was_said_and_goes_on_with_it() {
 fn a_next_turn_computes_only_what_is_new() {
     let script = "hello\nand\n/stats\n";
     kinglet("chat").args(["--temp", "0", "-n", "4"]).write_stdin(script).assert().success().stderr(contains("reused"));
+}
+
+#[test]
+fn a_question_that_never_fits_makes_the_chat_forget_nothing() {
+    let long = "word ".repeat(400);
+    let turns = format!("hello\n{long}\n");
+    let told = contains("the question takes").and(contains("forgotten").not());
+    kinglet("chat").args(["--temp", "0", "-n", "4", "-c", "256"]).write_stdin(turns).assert().code(1).stderr(told);
 }
 
 #[test]

@@ -116,3 +116,17 @@ impl From<io::Error> for Failure {
         Failure::io("cannot write the output", &error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_alike_whoever_was_writing() {
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        let library = Error::from(FileError::Io { file: "out.gguf".into(), action: "write it", source });
+        let Failure::Error(message) = Failure::from(library) else { panic!("a full disk is an error") };
+        assert_eq!(message.what, "out.gguf: can't write it: the disk is full");
+        assert!(message.hint.is_some());
+    }
+}

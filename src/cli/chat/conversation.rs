@@ -56,14 +56,23 @@ impl Conversation {
         Ok(session.chat_tokens(&messages, &RenderOptions { add_generation_prompt: true, ..RenderOptions::default() })?)
     }
 
-    /// Forgets the oldest turns until `question` and an answer fit the session's context; how many had to go.
+    /// Forgets the oldest turns until `question` and an answer fit the session's context; how many had to go. Nothing is forgotten for a
+    /// question that would not fit an empty conversation either.
     pub fn fit(&mut self, session: &Session, question: &str, answer: Option<usize>) -> Result<usize, Failure> {
-        let room = answer.unwrap_or(ANSWER).min(session.context() / 4);
-        let mut dropped = 0;
-        while self.tokens(session, question)?.len() + room > session.context() && !self.turns.is_empty() {
-            self.turns.remove(0);
-            dropped += 1;
+        let context = session.context();
+        let room = answer.unwrap_or(ANSWER).min(context / 4);
+        let mut left = self.clone();
+        let mut tokens = left.tokens(session, question)?.len();
+        while tokens + room > context && !left.turns.is_empty() {
+            left.turns.remove(0);
+            tokens = left.tokens(session, question)?.len();
         }
+        if tokens >= context {
+            return Err(Failure::error(format!("the question takes {tokens} tokens, and the context has {context}"))
+                .hint("ask something shorter, or begin with a larger -c"));
+        }
+        let dropped = self.turns.len() - left.turns.len();
+        *self = left;
         Ok(dropped)
     }
 

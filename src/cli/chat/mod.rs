@@ -146,8 +146,10 @@ impl Room<'_> {
         let mut options = self.flags.answer.options(self.advised_temp, interrupt.flag())?;
         options.sampler.seed = options.sampler.seed.map(|seed| seed.wrapping_add(self.retries));
         let dropped = self.conversation.fit(&self.session, question, options.max_tokens)?;
-        if dropped > 0 {
-            warn(format!("the context is full: the {dropped} oldest turns are forgotten"));
+        match dropped {
+            0 => {}
+            1 => warn("the context is full: the oldest turn is forgotten"),
+            _ => warn(format!("the context is full: the {dropped} oldest turns are forgotten")),
         }
         let tokens = self.conversation.tokens(&self.session, question)?;
         if !answer::prefill(&mut self.session, &tokens, &interrupt)? {
