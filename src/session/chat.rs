@@ -22,6 +22,7 @@ impl Session {
     /// # Errors
     /// As [`Session::chat_tokens`], [`Session::feed`] and [`Session::generate`].
     pub fn chat(&mut self, messages: &[Message], options: GenerateOptions) -> Result<Generation<'_>, Error> {
+        options.check_for(self.model.decoder.spec().n_vocab)?;
         let tokens = self.chat_tokens(messages, &RenderOptions { add_generation_prompt: true, ..RenderOptions::default() })?;
         let cancel = options.cancel.clone();
         self.replace(&tokens, cancel.as_ref().map(Arc::as_ref), |_| ())?;

@@ -34,7 +34,11 @@ impl GenerateOptions {
     /// # Errors
     /// Where a parameter of the sampler is outside its range, a bias names no token of the model, or a stop text is empty.
     pub fn check(&self, model: &Model) -> Result<(), Error> {
-        self.sampler.check(model.spec().n_vocab)?;
+        self.check_for(model.spec().n_vocab)
+    }
+
+    pub(super) fn check_for(&self, n_vocab: usize) -> Result<(), Error> {
+        self.sampler.check(n_vocab)?;
         StopStrings::new(&self.stop)?;
         Ok(())
     }
