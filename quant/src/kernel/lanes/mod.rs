@@ -34,6 +34,16 @@ pub(super) trait Lanes {
 
     /// Unpacks one block of each row and gives its sub-blocks of 32 weights to `sink`, in order.
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S);
+
+    /// Blocks that [`unpack_group`](Lanes::unpack_group) unpacks.
+    const GROUP: usize = 1;
+
+    /// Unpacks `GROUP` consecutive blocks of each row as [`unpack`](Lanes::unpack) would one by one: small blocks leave some of the
+    /// sixteen bytes that are turned at a time unused, four of them together don't.
+    #[inline(always)]
+    fn unpack_group<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
+        Self::unpack(isa, rows, sink);
+    }
 }
 
 /// What the multiplication must know about unpacked weights. Formats of one kind share their machine code.
@@ -126,6 +136,16 @@ impl Rows<'_> {
     #[inline(always)]
     fn quads<I: Isa>(self, isa: I, at: usize) -> [I::I; 4] {
         isa.transpose(&self.bytes[at..], self.stride)
+    }
+
+    /// The first `16 N` bytes of each row.
+    #[inline(always)]
+    fn many<I: Isa, const N: usize>(self, isa: I) -> [[I::I; 4]; N] {
+        let mut words = [[isa.splat_i32(0); 4]; N];
+        for (n, words) in words.iter_mut().enumerate() {
+            *words = self.quads(isa, 16 * n);
+        }
+        words
     }
 
     /// The 32 bytes from `at` on of each row.

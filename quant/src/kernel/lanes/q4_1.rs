@@ -12,9 +12,23 @@ impl Lanes for Q4_1 {
 
     #[inline(always)]
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
-        let head = rows.quads(isa, 0)[0];
-        let (scale, min) = (isa.f16_to_f32(head), isa.f16_to_f32(isa.shr(head, 16)));
-        let q = nibbles(isa, rows.quads(isa, 4));
-        sink.take(isa, Lanes32 { q, scale: [scale; 2], min: [min; 2] });
+        sink.take(isa, block(isa, rows.quads(isa, 0)[0], rows.quads(isa, 4)));
     }
+
+    const GROUP: usize = 4;
+
+    #[inline(always)]
+    fn unpack_group<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
+        let words = rows.many::<I, 5>(isa);
+        for [head, packed @ ..] in words.as_flattened().as_chunks::<5>().0 {
+            sink.take(isa, block(isa, *head, *packed));
+        }
+    }
+}
+
+/// A block's 20 bytes.
+#[inline(always)]
+fn block<I: Isa>(isa: I, head: I::I, packed: [I::I; 4]) -> Lanes32<I> {
+    let (scale, min) = (isa.f16_to_f32(head), isa.f16_to_f32(isa.shr(head, 16)));
+    Lanes32 { q: nibbles(isa, packed), scale: [scale; 2], min: [min; 2] }
 }
