@@ -2,7 +2,7 @@
 
 use kinglet::error::SessionError;
 use kinglet::forward::Output;
-use kinglet::{Error, GenerateOptions, Message, Model, Session, SessionOptions, TokenId, feed_together};
+use kinglet::{Error, Event, FinishReason, GenerateOptions, Message, Model, Session, SessionOptions, TokenId, feed_together};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/tiny.gguf");
 
@@ -75,7 +75,7 @@ fn the_next_turn_of_a_chat_computes_only_what_is_new() {
         .chat(&messages, GenerateOptions::greedy(20))
         .unwrap()
         .map(|event| match event.unwrap() {
-            kinglet::Event::Token { text, .. } | kinglet::Event::Finished { text, .. } => text,
+            Event::Token { text, .. } | Event::Finished { text, .. } => text,
         })
         .collect();
     let computed = session.stats().prompt_tokens + session.stats().decoded_tokens;
@@ -84,4 +84,16 @@ fn the_next_turn_of_a_chat_computes_only_what_is_new() {
     let new = session.stats().prompt_tokens + session.stats().decoded_tokens - computed;
     assert!(session.stats().reused_tokens > 10, "{:?}", session.stats());
     assert!(new < session.len() / 2, "{new} of {} tokens were computed", session.len());
+}
+
+#[test]
+fn a_chat_that_is_cancelled_before_its_first_token_ends_in_order() {
+    let mut session = session(2000);
+    let cancel = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let options = GenerateOptions { cancel: Some(cancel), ..GenerateOptions::greedy(5) };
+    // Longer than one batch, so that its prompt is not computed to the end.
+    let messages = [Message::new("user", "Count to five. ".repeat(100))];
+    let events: Vec<Event> = session.chat(&messages, options).unwrap().map(Result::unwrap).collect();
+    assert!(matches!(&events[..], [Event::Finished { reason: FinishReason::Cancelled, .. }]), "{events:?}");
+    assert!(session.is_empty());
 }

@@ -100,7 +100,10 @@ impl Session {
     /// # Errors
     /// Where the session is empty or an option is out of its range.
     pub fn generate(&mut self, options: GenerateOptions) -> Result<Generation<'_>, Error> {
-        self.catch_up(None, |_| ())?;
+        // An answer that was cancelled while its prompt was computed still ends in order.
+        if !options.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
+            self.catch_up(None, |_| ())?;
+        }
         let model = Arc::clone(&self.model);
         // A model without a tokenizer generates tokens without text.
         let tokenizer = model.tokenizer().ok();
