@@ -165,7 +165,10 @@ impl Decoder {
         self.layers.iter().map(layer).sum::<usize>() + self.output.bytes()
     }
 
-    /// Multiply-accumulates of one row through all layers' matrices, without the output matrix and attention itself.
+    /// The rotations of all layers, for sequences that may grow to `context` tokens.
+    ///
+    /// # Errors
+    /// Where a tensor of frequency factors is missing or of another length.
     pub fn rotations(&self, file: &ModelFile, context: usize) -> Result<Rotations, Error> {
         let mut recipes = Vec::new();
         let mut rotations = Rotations { distinct: Vec::new(), of_layer: Vec::new() };
