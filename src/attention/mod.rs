@@ -16,6 +16,3 @@ pub const PAGE: usize = 128;
 
 /// Keys that lie side by side in a page: one or more whole vectors on every ISA level.
 pub const TILE: usize = 16;
-
-/// Scratch for one row's scores is padded to whole vectors of any level.
-const SCORES: usize = PAGE;

@@ -11,7 +11,7 @@
 //!     (m, l, o) ← merge((m, l, o), (m', l', o'))
 //! ```
 
-use super::{Element, PAGE, SCORES, TILE};
+use super::{Element, PAGE, TILE};
 use kinglet_quant::isa::{Isa, Op};
 use std::ops::Range;
 
@@ -143,7 +143,7 @@ impl<E: Element> Block<'_, E> {
         if keys.is_empty() {
             return;
         }
-        let mut scores = [[0f32; SCORES]; R];
+        let mut scores = [[0f32; PAGE]; R];
         self.scores(isa, &mut scores, keys.clone());
         let (mut a, mut b) = ([1f32; R], [0f32; R]);
         for r in 0..R {
@@ -166,7 +166,7 @@ impl<E: Element> Block<'_, E> {
 
     /// `scores[r][key] = softcap(Σ_d q[r][d] · k[d][key])` for whole vectors of keys.
     #[inline(always)]
-    fn scores<I: Isa, const R: usize>(&self, isa: I, scores: &mut [[f32; SCORES]; R], keys: Range<usize>) {
+    fn scores<I: Isa, const R: usize>(&self, isa: I, scores: &mut [[f32; PAGE]; R], keys: Range<usize>) {
         const WIDE: usize = 2;
         let d = self.d_head;
         let q: [&[f32]; R] = std::array::from_fn(|r| &self.q[r * d..][..d]);
@@ -218,7 +218,7 @@ impl<E: Element> Block<'_, E> {
     fn values<I: Isa, const R: usize>(
         &self,
         isa: I,
-        p: &[[f32; SCORES]; R],
+        p: &[[f32; PAGE]; R],
         keys: Range<usize>,
         a: &[f32; R],
         b: &[f32; R],
@@ -249,7 +249,7 @@ impl<E: Element> Block<'_, E> {
     fn value_vectors<I: Isa, const R: usize, const W: usize>(
         &self,
         isa: I,
-        p: &[[f32; SCORES]; R],
+        p: &[[f32; PAGE]; R],
         keys: Range<usize>,
         (a, b): (&[f32; R], &[f32; R]),
         at: usize,

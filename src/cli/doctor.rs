@@ -29,7 +29,7 @@ impl Command for Doctor {
             ("processor", machine::processor()),
             ("features", machine::features().join(" ")),
             ("levels", levels()),
-            ("threads", format!("{threads} to compute with{}", machine::cores().map_or(String::new(), |n| format!(", {n} online")))),
+            ("threads", format!("{threads} to compute with{}", process::online().map_or(String::new(), |n| format!(", {n} online")))),
             ("quota", machine::quota().map_or("none".to_owned(), |cores| format!("{cores:.1} cores by the control group"))),
             ("memory", process::memory().map_or("unknown".to_owned(), human_bytes)),
             ("huge pages", machine::huge_pages().unwrap_or_else(|| "unknown".to_owned())),

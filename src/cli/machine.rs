@@ -35,16 +35,6 @@ pub fn features() -> Vec<&'static str> {
     FEATURES.iter().copied().filter(|feature| flags.split_whitespace().any(|flag| flag == *feature)).collect()
 }
 
-/// Logical cores of the machine that are switched on.
-pub fn cores() -> Option<usize> {
-    let online = fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
-    let count = |range: &str| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        Some(last.parse::<usize>().ok()?.checked_sub(first.parse().ok()?)? + 1)
-    };
-    online.trim().split(',').map(count).sum()
-}
-
 /// How many cores' time the control group allows, where it allows less than all.
 pub fn quota() -> Option<f64> {
     let max = fs::read_to_string("/sys/fs/cgroup/cpu.max").ok()?;

@@ -146,6 +146,12 @@ impl AttentionStep<'_> {
         self.layer.attention.window.map_or(0, |window| end.saturating_sub(window))..end
     }
 
+    /// Where an item's rows lie in the output, `[kv head][rows][group · d_head]`.
+    fn place(&self, item: &Item) -> Range<usize> {
+        let (first, width) = (item.kv_head * self.rows.len(), self.group() * self.d_head());
+        (first + item.rows.start) * width..(first + item.rows.end) * width
+    }
+
     /// Items that go over all their pages: each writes its rows of the output itself.
     fn run_whole<E: Element>(
         &self,
@@ -158,7 +164,6 @@ impl AttentionStep<'_> {
         if items.is_empty() {
             return;
         }
-        let width = self.group() * self.d_head();
         let costs: Vec<u64> = items.iter().map(|item| (item.rows.len() * item.pages.len()) as u64).collect();
         let mut jobs = Vec::with_capacity(crew.threads());
         let (mut rest, mut done) = (out, 0);
@@ -166,8 +171,7 @@ impl AttentionStep<'_> {
             let items = &items[cut];
             if let (Some(first), Some(last)) = (items.first(), items.last()) {
                 // Items are in the order of the output, so a worker's rows are one slice of it (with other spans' rows in between).
-                let at = |item: &Item, row: usize| (item.kv_head * self.rows.len() + row) * width;
-                let (from, to) = (at(first, first.rows.start), at(last, last.rows.end));
+                let (from, to) = (self.place(first).start, self.place(last).end);
                 let (mine, others) = std::mem::take(&mut rest)[from - done..].split_at_mut(to - from);
                 (rest, done) = (others, to);
                 jobs.push((items, from, mine, scratch));
@@ -176,8 +180,8 @@ impl AttentionStep<'_> {
         crew.each(jobs, |_, (items, from, out, scratch)| {
             for item in items {
                 self.attend(caches[item.span], item, scratch, true);
-                let at = (item.kv_head * self.rows.len() + item.rows.start) * width - from;
-                finish(&scratch.out, &scratch.sum, self.d_head(), &mut out[at..at + item.rows.len() * width]);
+                let at = self.place(item);
+                finish(&scratch.out, &scratch.sum, self.d_head(), &mut out[at.start - from..at.end - from]);
             }
         });
     }
@@ -226,7 +230,7 @@ impl AttentionStep<'_> {
 
     /// Merges the partial softmaxes of each head's pages, in the order of pages, and divides by the sums.
     fn merge(&self, items: &[Item], partials: &[f32], total: &mut AttentionScratch, out: &mut [f32]) {
-        let (d, width) = (self.d_head(), self.group() * self.d_head());
+        let d = self.d_head();
         let mut rest = partials;
         for (index, item) in items.iter().enumerate() {
             let n = item.rows.len() * self.group();
@@ -238,8 +242,7 @@ impl AttentionStep<'_> {
             let partial = Partial { max: &mut total.max, sum: &mut total.sum, out: &mut total.out };
             self.arithmetic.level().run(Merge { partial, d_head: d, max: &mine[..n], sum: &mine[n..2 * n], out: &mine[2 * n..] });
             if items.get(index + 1).is_none_or(|next| (next.span, next.kv_head) != (item.span, item.kv_head)) {
-                let at = (item.kv_head * self.rows.len() + item.rows.start) * width;
-                finish(&total.out, &total.sum, d, &mut out[at..at + item.rows.len() * width]);
+                finish(&total.out, &total.sum, d, &mut out[self.place(item)]);
             }
         }
     }

@@ -48,9 +48,6 @@ impl<E: Element> PageSlot<'_, E> {
 }
 
 impl<E: Element> LayerCache<E> {
-    /// Tokens in a page.
-    pub const PAGE: usize = PAGE;
-
     /// Holds nothing yet.
     pub fn new(shape: LayerShape) -> Self {
         LayerCache { shape, pages: VecDeque::new(), first: 0 }

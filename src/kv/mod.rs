@@ -7,6 +7,7 @@ mod layer;
 
 pub use layer::{LayerCache, PageSlot};
 
+use crate::attention::PAGE;
 use crate::error::SessionError;
 use half::f16;
 
@@ -44,13 +45,13 @@ pub struct LayerShape {
 impl LayerShape {
     /// Bytes that a layer of this shape holds for a sequence of `tokens`.
     pub fn bytes(&self, tokens: usize, kind: CacheType) -> usize {
-        let kept = self.window.map_or(tokens, |window| tokens.min(window + LayerCache::<f16>::PAGE));
-        kept.div_ceil(LayerCache::<f16>::PAGE) * self.page_len() * kind.bytes()
+        let kept = self.window.map_or(tokens, |window| tokens.min(window + PAGE));
+        kept.div_ceil(PAGE) * self.page_len() * kind.bytes()
     }
 
     /// Numbers in one page: keys and values of all heads.
     pub fn page_len(&self) -> usize {
-        2 * self.n_kv_heads * self.d_head * LayerCache::<f16>::PAGE
+        2 * self.n_kv_heads * self.d_head * PAGE
     }
 }
 

@@ -18,6 +18,11 @@ pub fn threads() -> usize {
     }
 }
 
+/// Logical CPUs of the machine that are switched on; `None` where the system does not tell.
+pub fn online() -> Option<usize> {
+    fs::read_to_string("/sys/devices/system/cpu/online").ok().and_then(|text| cpu_list(&text)).map(|cpus| cpus.len())
+}
+
 /// Bytes of memory that this process may use: the machine's, or its control group's limit where that is less. `None` where the
 /// system does not tell.
 pub fn memory() -> Option<u64> {
