@@ -5,6 +5,7 @@
 use super::batch::{Rows, Span};
 use super::decoder::LayerWeights;
 use super::linear::Arithmetic;
+use super::profile::Amount;
 use crate::attention::{Attend, Element, PAGE, Partial, Visible};
 use crate::kv::{LayerCache, PageSlot};
 use crate::parallel::{Crew, cut_by_cost};
@@ -65,6 +66,20 @@ impl AttentionStep<'_> {
 
     fn width(&self) -> usize {
         (self.layer.attention.n_heads + 2 * self.layer.attention.n_kv_heads) * self.d_head()
+    }
+
+    /// What the step takes where the cache stores a number in `element` bytes.
+    pub fn amount(&self, element: usize) -> Amount {
+        let (d, attention) = (self.d_head(), &self.layer.attention);
+        let mut amount = Amount::default();
+        for span in self.rows.spans() {
+            let rows = span.first_row..span.first_row + span.len;
+            let keys: usize = rows.clone().map(|row| self.visible(span, row).len()).sum();
+            let held = self.visible(span, rows.start).start..self.visible(span, rows.end - 1).end;
+            amount.float += (2 * keys * attention.n_heads * d) as u64;
+            amount.bytes += (2 * held.len() * attention.n_kv_heads * d * element) as u64;
+        }
+        amount
     }
 
     /// Stores the batch's keys and values in the caches of its sequences, one for each span.

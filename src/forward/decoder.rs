@@ -6,6 +6,7 @@ use super::batch::{Rows, Segment};
 use super::feed::FeedWeights;
 use super::input::Input;
 use super::linear::{Arithmetic, Product};
+use super::profile::{Amount, Profile, Step};
 use super::weights::{NormWeights, Weight};
 use crate::attention::Element;
 use crate::error::{Error, SessionError};
@@ -74,6 +75,17 @@ pub struct Context<'a, 'team> {
     pub arithmetic: Arithmetic,
     /// One for each worker.
     pub scratch: &'a mut [Scratch],
+    /// Where time is counted, if anywhere.
+    pub profile: Option<&'a mut Profile>,
+}
+
+impl Context<'_, '_> {
+    /// A step has ended that did `amount`.
+    pub fn lap(&mut self, step: Step, amount: impl FnOnce() -> Amount) {
+        if let Some(profile) = &mut self.profile {
+            profile.lap(step, self.crew, amount());
+        }
+    }
 }
 
 /// What a pass works with.
@@ -87,6 +99,8 @@ pub struct Means<'a, 'team> {
     pub rotations: &'a Rotations,
     /// Buffers.
     pub work: &'a mut Workspace,
+    /// Where time is counted, if anywhere.
+    pub profile: Option<&'a mut Profile>,
 }
 
 /// A layer in its place.
@@ -194,10 +208,13 @@ impl Decoder {
     /// # Errors
     /// Where a token is outside the vocabulary or a cache would pass its bound; no cache has changed then.
     pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<(), Error> {
-        let Means { crew, file, rotations, work } = means;
+        let Means { crew, file, rotations, work, mut profile } = means;
         let rows = Rows::new(segments);
         if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
             return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
+        }
+        if let Some(profile) = &mut profile {
+            profile.begin(crew);
         }
         for segment in segments.iter_mut() {
             segment.cache.reserve(segment.tokens.len())?;
@@ -205,9 +222,10 @@ impl Decoder {
         work.scratch.resize_with(crew.threads(), Scratch::default);
         work.attention.resize_with(crew.threads(), AttentionScratch::default);
         let mut scratch = std::mem::take(&mut work.scratch);
-        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch };
+        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch, profile };
         let tables: Vec<TurnTable> = rotations.distinct.iter().map(|rotation| rotation.table(rows.positions())).collect();
         self.embed(&context, &rows, work);
+        context.lap(Step::Embed, Amount::default);
         let mut caches: Vec<&mut Cache> = segments.iter_mut().map(|segment| &mut *segment.cache).collect();
         let mut pending = None;
         for (index, layer) in self.layers.iter().enumerate() {
@@ -243,15 +261,16 @@ impl Decoder {
         work.qkv.resize(rows.len() * layer.qkv.outputs(), 0.0);
         layer.qkv.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.qkv);
         layer.norm_whole_vectors(arithmetic, &mut work.qkv);
+        context.lap(Step::Qkv, || layer.qkv.amount(rows.len()));
         let step = AttentionStep { layer, arithmetic, rows, turns, qkv: &work.qkv };
         let attention = &layer.attention;
         work.attended.resize(rows.len() * attention.n_heads * attention.d_head, 0.0);
         match caches.first_mut().map(|cache| cache.layers_mut()) {
             Some(Layers::F16(_)) => {
-                run_attention(&step, context.crew, layers_of(caches, index, as_f16), &mut work.attention, &mut work.attended)
+                run_attention(&step, context, layers_of(caches, index, as_f16), &mut work.attention, &mut work.attended)
             }
             Some(Layers::F32(_)) => {
-                run_attention(&step, context.crew, layers_of(caches, index, as_f32), &mut work.attention, &mut work.attended)
+                run_attention(&step, context, layers_of(caches, index, as_f32), &mut work.attention, &mut work.attended)
             }
             None => {}
         }
@@ -262,8 +281,10 @@ impl Decoder {
                 y.copy_from_slice(&attended[(kv_head * n + row) * part..][..part]);
             }
         });
+        context.lap(Step::Attended, Amount::default);
         work.step.resize(n * self.spec.d_model, 0.0);
         layer.o.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.step);
+        context.lap(Step::Project, || layer.o.amount(n));
         let pending = Some(layer.attention_post_norm.as_ref());
         self.join(context, layer.feed.wants(arithmetic), n, pending, layer.feed_norm.as_ref(), work);
         layer.feed.run(context, work);
@@ -291,6 +312,7 @@ impl Decoder {
                 None => y.copy_from_slice(x),
             }
         });
+        context.lap(Step::Norm, Amount::default);
     }
 
     /// `x += residual_scale · post_norm(step)`; `y` is scratch.
@@ -344,6 +366,7 @@ impl Decoder {
         if let Some(cap) = self.spec.logit_softcap {
             softcap(logits, cap);
         }
+        context.lap(Step::Output, || self.output.amount(n));
     }
 }
 
@@ -386,14 +409,16 @@ impl LayerWeights {
 /// Stores the new keys and values, then attends.
 fn run_attention<E: Element>(
     step: &AttentionStep<'_>,
-    crew: &mut Crew<'_>,
+    context: &mut Context<'_, '_>,
     mut caches: Vec<&mut LayerCache<E>>,
     scratch: &mut [AttentionScratch],
     out: &mut [f32],
 ) {
-    step.store(crew, &mut caches);
+    step.store(context.crew, &mut caches);
+    context.lap(Step::Store, Amount::default);
     let caches: Vec<&LayerCache<E>> = caches.iter().map(|cache| &**cache).collect();
-    step.run(crew, &caches, scratch, out);
+    step.run(context.crew, &caches, scratch, out);
+    context.lap(Step::Attention, || step.amount(size_of::<E>()));
 }
 
 /// Layer `index` of every sequence's cache, in the element type that `pick` names.

@@ -3,6 +3,7 @@
 use super::decoder::{Context, Workspace};
 use super::input::Input;
 use super::linear::{Arithmetic, Product};
+use super::profile::{Amount, Step};
 use super::weights::Weight;
 use crate::error::Error;
 use crate::file::ModelFile;
@@ -94,11 +95,12 @@ impl DenseWeights {
 
     /// `out: [rows of input, d_model]`; `hidden` and `middle` are scratch.
     fn run(&self, context: &mut Context<'_, '_>, input: &Input, hidden: &mut Vec<f32>, middle: &mut Input, out: &mut Vec<f32>) {
-        let Context { crew, file, arithmetic, scratch } = context;
         let (rows, wide, d_ff) = (input.rows(), self.gate_up.outputs(), self.d_ff);
         hidden.resize(rows * wide, 0.0);
-        self.gate_up.run(crew, file, *arithmetic, input, scratch, hidden);
-        middle.fill(crew, *arithmetic, self.down.wants(*arithmetic), (rows, d_ff), &mut [], |row, _, y| {
+        let arithmetic = context.arithmetic;
+        self.gate_up.run(context.crew, context.file, arithmetic, input, context.scratch, hidden);
+        context.lap(Step::GateUp, || self.gate_up.amount(rows));
+        middle.fill(context.crew, arithmetic, self.down.wants(arithmetic), (rows, d_ff), &mut [], |row, _, y| {
             let hidden = &hidden[row * wide..(row + 1) * wide];
             if self.gated {
                 let (gate, up) = hidden.split_at(d_ff);
@@ -107,8 +109,10 @@ impl DenseWeights {
                 y.iter_mut().zip(hidden).for_each(|(y, &x)| *y = activate(self.activation, x));
             }
         });
+        context.lap(Step::Activation, Amount::default);
         out.resize(rows * self.down.outputs(), 0.0);
-        self.down.run(crew, file, *arithmetic, middle, scratch, out);
+        self.down.run(context.crew, context.file, arithmetic, middle, context.scratch, out);
+        context.lap(Step::Down, || self.down.amount(rows));
     }
 }
 
@@ -144,6 +148,7 @@ impl ExpertWeights {
         work.step.clear();
         work.step.resize(rows * d_model, 0.0);
         let (mut gathered, mut out) = (Input::default(), Vec::new());
+        context.lap(Step::Route, || self.router.amount(rows));
         for (index, expert) in self.experts.iter().enumerate() {
             let mine: Vec<(usize, f32)> = chosen
                 .iter()
@@ -158,10 +163,12 @@ impl ExpertWeights {
             gathered.fill(context.crew, context.arithmetic, wants, (mine.len(), d_model), &mut [], |i, _, y| {
                 y.copy_from_slice(&source[mine[i].0 * d_model..][..d_model]);
             });
+            context.lap(Step::Route, Amount::default);
             expert.run(context, &gathered, &mut work.hidden, &mut work.middle, &mut out);
             for (&(row, weight), y) in mine.iter().zip(out.chunks_exact(d_model)) {
                 add_scaled(&mut work.step[row * d_model..(row + 1) * d_model], y, weight);
             }
+            context.lap(Step::Route, Amount::default);
         }
     }
 

@@ -2,6 +2,7 @@
 //! so that they share the quantised input and one crossing of the team.
 
 use super::input::Input;
+use super::profile::Amount;
 use super::weights::{Weight, bias};
 use crate::error::Error;
 use crate::file::ModelFile;
@@ -9,7 +10,7 @@ use crate::parallel::{Crew, cut_by_cost};
 use kinglet_models::Projection;
 use kinglet_quant::isa::Level;
 use kinglet_quant::{ColumnsMut, InputKind, Matrix, Scratch, Write, multiply, multiply_reference, wants};
-use std::ops::Range;
+use std::ops::{Add, Range};
 
 /// Rows that a worker takes at least: whole panels of every ISA level.
 const GRAIN: usize = 32;
@@ -82,7 +83,19 @@ impl Product {
 
     /// Bytes of weights that one pass reads.
     pub fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.weight.rows() * part.weight.row_bytes()).sum()
+        self.parts.iter().map(|part| part.weight.bytes()).sum()
+    }
+
+    /// What one pass over `rows` rows takes.
+    pub fn amount(&self, rows: usize) -> Amount {
+        let of = |part: &Bound| {
+            let (macs, bytes) = ((rows * part.weight.rows() * part.weight.cols()) as u64, part.weight.bytes() as u64);
+            match wants(part.weight.ty()) {
+                InputKind::Quantised => Amount { integer: macs, float: 0, bytes },
+                InputKind::Dense => Amount { integer: 0, float: macs, bytes },
+            }
+        };
+        self.parts.iter().map(of).fold(Amount::default(), Amount::add)
     }
 
     /// Whether any (quantised, dense) form of the input is read.

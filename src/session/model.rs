@@ -3,7 +3,7 @@
 use super::{Session, SessionOptions};
 use crate::error::Error;
 use crate::file::{LoadMode, ModelFile};
-use crate::forward::{Arithmetic, Decoder, Means, Output, Rotations, Segment, Workspace};
+use crate::forward::{Arithmetic, Decoder, Means, Output, Profile, Rotations, Segment, Workspace};
 use crate::kv::CacheType;
 use crate::parallel::{Team, machine};
 use crate::text::{ChatTemplate, Tokenizer};
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) cache_type: CacheType,
     team: Team,
     work: Mutex<Workspace>,
+    /// Counts passes while it is there.
+    profile: Mutex<Option<Profile>>,
     tokenizer: OnceLock<Tokenizer>,
     template: OnceLock<ChatTemplate>,
 }
@@ -68,8 +70,8 @@ impl Model {
         let threads = options.threads.unwrap_or_else(machine::threads);
         let team = Team::new(threads).map_err(|source| Error::Threads { threads, source })?;
         let cache_type = options.cache.unwrap_or(if options.reference { CacheType::F32 } else { CacheType::F16 });
-        let (work, tokenizer, template) = (Mutex::default(), OnceLock::new(), OnceLock::new());
-        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_type, team, work, tokenizer, template }) })
+        let (work, profile, tokenizer, template) = (Mutex::default(), Mutex::default(), OnceLock::new(), OnceLock::new());
+        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_type, team, work, profile, tokenizer, template }) })
     }
 
     /// A new, empty session.
@@ -98,6 +100,16 @@ impl Model {
     /// How products are computed, and the instruction-set level.
     pub fn arithmetic(&self) -> Arithmetic {
         self.shared.decoder.arithmetic()
+    }
+
+    /// Measures the steps of all passes that begin from now on, of any session.
+    pub fn start_profile(&self) {
+        *self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner) = Some(Profile::default());
+    }
+
+    /// What was measured since [`Model::start_profile`], and no more is; `None` where it was not called.
+    pub fn take_profile(&self) -> Option<Profile> {
+        self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Bytes of weights that a decoded token reads.
@@ -160,7 +172,9 @@ impl Shared {
         // A file that was cut short since would end the process with a signal when its lost pages are read.
         self.file.check()?;
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        let means = Means { crew: &mut self.team.gather(), file: &self.file, rotations, work: &mut work };
+        let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
+        let (crew, profile) = (&mut self.team.gather(), profile.as_mut());
+        let means = Means { crew, file: &self.file, rotations, work: &mut work, profile };
         self.decoder.forward(means, segments, output, out)
     }
 
