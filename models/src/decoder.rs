@@ -139,8 +139,10 @@ impl<'a> Decoder<'a> {
             qk_norm: None,
             scale: 1.0 / (d_head as f32).sqrt(),
             softcap: None,
+            mask: Mask::Causal,
             window,
             rope: rope.cloned(),
+            bias: None,
         })
     }
 

@@ -114,10 +114,65 @@ pub struct Attention {
     pub scale: f32,
     /// `cap · tanh(score / cap)` (Gemma 2).
     pub softcap: Option<f32>,
-    /// A query sees this many keys, itself included (sliding window); `None` sees all.
+    /// Which tokens a query sees at all.
+    pub mask: Mask,
+    /// A query sees this many keys, itself included (sliding window); `None` sees all. Where the mask is [`Mask::Bidirectional`],
+    /// it sees `window / 2` on either side.
     pub window: Option<usize>,
     /// How queries and keys are turned by their position; `None` is a NoPE layer.
     pub rope: Option<Rope>,
+    /// What a pair's distance adds to its score.
+    pub bias: Option<Bias>,
+}
+
+/// Which tokens of a sequence a query sees, before any window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mask {
+    /// Itself and what came before.
+    #[default]
+    Causal,
+    /// All of them (encoders).
+    Bidirectional,
+    /// Itself and what came before in its own chunk of so many tokens (Llama 4).
+    Chunked(usize),
+}
+
+/// Added to a score, after the scale: one number for each head and distance.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Bias {
+    /// `−slope · |distance|` (Press et al. 2022, ALiBi).
+    Alibi {
+        /// One for each query head.
+        slopes: Vec<f32>,
+    },
+    /// A learned number for each bucket of distances, which grow wider with the distance (Raffel et al. 2020, T5).
+    Buckets {
+        /// `[n_buckets, n_heads]`.
+        table: Part,
+        /// Rows of the table.
+        n_buckets: usize,
+        /// Distances from this one on share the last bucket.
+        max_distance: usize,
+        /// Half of the buckets are for keys that come after the query.
+        bidirectional: bool,
+    },
+    /// A learned number for each distance from `−reach` to `reach` (key minus query), clipped beyond (Swin's tables in one dimension).
+    Clipped {
+        /// `[2 · reach + 1, n_heads]`.
+        table: Part,
+        /// The largest distance with a number of its own.
+        reach: usize,
+    },
+}
+
+impl Bias {
+    /// ALiBi's slopes: `2^(−steepest · i / n)` for `i = 1 … n` where `n_heads` is a power of two; else those of the power below, then every
+    /// second one of the power above (Press et al. 2022, and the authors' code). The paper's `steepest` is 8.
+    pub fn alibi(n_heads: usize, steepest: f64) -> Bias {
+        let of = |n: usize| (1..=n).map(move |i| (-steepest * i as f64 / n as f64).exp2() as f32);
+        let below = if n_heads.is_power_of_two() { n_heads } else { n_heads.next_power_of_two() / 2 };
+        Bias::Alibi { slopes: of(below).chain(of(2 * below).step_by(2)).take(n_heads).collect() }
+    }
 }
 
 /// Norms on queries and keys.
