@@ -62,7 +62,7 @@ impl Command for Logits {
             true => ("hidden", model.spec().d_model, Output::Hidden),
             false => ("logits", model.spec().n_vocab, Output::Logits),
         };
-        let mut session = model.session(SessionOptions { context: Some(tokens.len()) })?;
+        let mut session = model.session(SessionOptions { context: Some(tokens.len()), ..SessionOptions::default() })?;
         let rows = session.outputs_of(&tokens, self.last.map(|last| last as usize), output)?;
         write(&self.output, name, width, &rows).map_err(|e| Failure::io(format!("cannot write {}", self.output.display()), &e))
     }

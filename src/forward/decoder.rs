@@ -6,17 +6,25 @@ use super::batch::{Rows, Segment};
 use super::feed::FeedWeights;
 use super::input::Input;
 use super::linear::{Arithmetic, Product};
+use super::positions::{LayerPositions, Positions};
 use super::profile::{Amount, Profile, Step};
 use super::weights::{NormWeights, Weight};
-use crate::attention::Element;
 use crate::error::{Error, SessionError};
 use crate::file::ModelFile;
-use crate::kv::{Cache, LayerCache, LayerShape, Layers};
+use crate::kv::{Cache, LayerCache, LayerShape};
 use crate::math::{add_scaled, softcap};
 use crate::parallel::Crew;
-use crate::position::{Rotation, TurnTable};
 use kinglet_models::{Attention, Spec};
 use kinglet_quant::Scratch;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a layer of a pass may take, in multiply-accumulates of small integers: 60 ms on two cores with AVX-512, 100 ms with AVX2. A pass
+/// can be cancelled at three places in each layer.
+const LAYER_COST: u64 = 16_000_000_000;
+/// A multiply-accumulate of attention, in the same unit.
+const FLOAT_COST: u64 = 5;
+/// With fewer rows than this, unpacking weights takes too large a share.
+const FEWEST_ROWS: usize = 64;
 
 /// A decoder whose weights are found: ready to run.
 #[derive(Debug)]
@@ -56,14 +64,6 @@ pub struct QkNormWeights {
     pub per_head: bool,
 }
 
-/// The rotations of a decoder's layers, resolved for one context bound: equal recipes are resolved once.
-#[derive(Debug, Clone)]
-pub struct Rotations {
-    distinct: Vec<Rotation>,
-    /// For each layer, which of `distinct`.
-    of_layer: Vec<Option<usize>>,
-}
-
 /// What every step of a pass needs beside its data.
 #[derive(Debug)]
 pub struct Context<'a, 'team> {
@@ -77,9 +77,23 @@ pub struct Context<'a, 'team> {
     pub scratch: &'a mut [Scratch],
     /// Where time is counted, if anywhere.
     pub profile: Option<&'a mut Profile>,
+    /// Raised from elsewhere, ends the pass.
+    pub cancel: Option<&'a AtomicBool>,
 }
 
+/// The pass ends before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelled;
+
 impl Context<'_, '_> {
+    /// Asked between steps that may take long.
+    ///
+    /// # Errors
+    /// Where the pass is to end.
+    pub fn go_on(&self) -> Result<(), Cancelled> {
+        if self.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) { Err(Cancelled) } else { Ok(()) }
+    }
+
     /// A step has ended that did `amount`.
     pub fn lap(&mut self, step: Step, amount: impl FnOnce() -> Amount) {
         if let Some(profile) = &mut self.profile {
@@ -95,20 +109,22 @@ pub struct Means<'a, 'team> {
     pub crew: &'a mut Crew<'team>,
     /// The file whose weights were found.
     pub file: &'a ModelFile,
-    /// The rotations of all sequences.
-    pub rotations: &'a Rotations,
+    /// The position schemes of all sequences.
+    pub positions: &'a Positions,
     /// Buffers.
     pub work: &'a mut Workspace,
     /// Where time is counted, if anywhere.
     pub profile: Option<&'a mut Profile>,
+    /// Raised from elsewhere, ends the pass at its next step.
+    pub cancel: Option<&'a AtomicBool>,
 }
 
 /// A layer in its place.
 struct Place<'a> {
     layer: &'a LayerWeights,
     index: usize,
-    /// Rotation of each row, where the layer rotates.
-    turns: Option<&'a TurnTable>,
+    /// What positions do in it.
+    positions: LayerPositions<'a>,
     /// The earlier layer's last block, still in `Workspace::step`, with its post norm; `None` before the first layer.
     pending: Option<Option<&'a NormWeights>>,
 }
@@ -168,8 +184,8 @@ impl Decoder {
     /// What each layer keeps of a token.
     pub fn cache_shapes(&self) -> impl Iterator<Item = LayerShape> {
         self.layers.iter().map(|layer| {
-            let Attention { n_kv_heads, d_head, window, .. } = layer.attention;
-            LayerShape { n_kv_heads, d_head, window }
+            let Attention { n_kv_heads, d_head, window, mask, .. } = layer.attention;
+            LayerShape { n_kv_heads, d_head, window, mask }
         })
     }
 
@@ -179,36 +195,33 @@ impl Decoder {
         self.layers.iter().map(layer).sum::<usize>() + self.output.bytes()
     }
 
-    /// The rotations of all layers, for sequences that may grow to `context` tokens.
+    /// Rows of a prefill that a pass may take at once after `depth` tokens, at most `most`, such that no step of a layer takes much
+    /// longer than a cancelled pass may.
+    pub fn rows_at_once(&self, depth: usize, most: usize) -> usize {
+        let of = |layer: &LayerWeights| {
+            let Attention { n_heads, d_head, window, .. } = layer.attention;
+            let keys = (depth + most).min(window.unwrap_or(usize::MAX));
+            layer.qkv.macs() + layer.o.macs() + layer.feed.macs() + FLOAT_COST * (2 * keys * n_heads * d_head) as u64
+        };
+        let row = self.layers.iter().map(of).max().unwrap_or(0).max(1);
+        usize::try_from(LAYER_COST / row).unwrap_or(most).clamp(FEWEST_ROWS.min(most), most)
+    }
+
+    /// The position schemes of all layers, for sequences that may grow to `context` tokens.
     ///
     /// # Errors
-    /// Where a tensor of frequency factors is missing or of another length.
-    pub fn rotations(&self, file: &ModelFile, context: usize) -> Result<Rotations, Error> {
-        let mut recipes = Vec::new();
-        let mut rotations = Rotations { distinct: Vec::new(), of_layer: Vec::new() };
-        for layer in &self.layers {
-            let Some(rope) = &layer.attention.rope else {
-                rotations.of_layer.push(None);
-                continue;
-            };
-            let known = recipes.iter().position(|recipe| *recipe == rope);
-            rotations.of_layer.push(Some(known.unwrap_or(recipes.len())));
-            if known.is_none() {
-                recipes.push(rope);
-                let factors = |part: &_| super::weights::vector(file, part, Some(rope.dims / 2));
-                rotations.distinct.push(Rotation::new(rope, context, factors)?);
-            }
-        }
-        Ok(rotations)
+    /// Where a tensor that a scheme needs is missing or of another shape.
+    pub fn positions(&self, file: &ModelFile, context: usize) -> Result<Positions, Error> {
+        Positions::new(file, &self.layers, context)
     }
 
     /// Runs `segments` through the model, adds them to their caches, and appends the wanted rows of `output` to `out`, row-major, in the
-    /// order of the segments.
+    /// order of the segments. False where the pass was cancelled: the caches then hold what they held, and `out` is as it was.
     ///
     /// # Errors
     /// Where a token is outside the vocabulary or a cache would pass its bound; no cache has changed then.
-    pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<(), Error> {
-        let Means { crew, file, rotations, work, mut profile } = means;
+    pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<bool, Error> {
+        let Means { crew, file, positions, work, mut profile, cancel } = means;
         let rows = Rows::new(segments);
         if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
             return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
@@ -222,23 +235,37 @@ impl Decoder {
         work.scratch.resize_with(crew.threads(), Scratch::default);
         work.attention.resize_with(crew.threads(), AttentionScratch::default);
         let mut scratch = std::mem::take(&mut work.scratch);
-        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch, profile };
-        let tables: Vec<TurnTable> = rotations.distinct.iter().map(|rotation| rotation.table(rows.positions())).collect();
+        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch, profile, cancel };
+        let tables = positions.tables(&rows);
         self.embed(&context, &rows, work);
         context.lap(Step::Embed, Amount::default);
         let mut caches: Vec<&mut Cache> = segments.iter_mut().map(|segment| &mut *segment.cache).collect();
+        let done = self.layers(&mut context, &rows, |index| positions.of_layer(index, &tables), &mut caches, work);
+        if let Ok(pending) = done {
+            self.outputs(&mut context, &rows, pending, work, output, out);
+            // What was written beyond the end of a cache becomes part of it only now.
+            segments.iter_mut().for_each(|segment| segment.cache.advance(segment.tokens.len()));
+        }
+        work.scratch = scratch;
+        Ok(done.is_ok())
+    }
+
+    /// All layers. The last one's last block is left in `work.step`; its post norm is returned, as [`Place::pending`].
+    fn layers<'a>(
+        &'a self,
+        context: &mut Context<'_, '_>,
+        rows: &Rows,
+        positions: impl Fn(usize) -> LayerPositions<'a>,
+        caches: &mut [&mut Cache],
+        work: &mut Workspace,
+    ) -> Result<Option<Option<&'a NormWeights>>, Cancelled> {
         let mut pending = None;
         for (index, layer) in self.layers.iter().enumerate() {
-            let turns = rotations.of_layer[index].map(|which| &tables[which]);
-            self.layer(&mut context, &Place { layer, index, turns, pending }, &rows, &mut caches, work);
+            context.go_on()?;
+            self.layer(context, &Place { layer, index, positions: positions(index), pending }, rows, caches, work)?;
             pending = Some(layer.feed_post_norm.as_ref());
         }
-        self.outputs(&mut context, &rows, pending, work, output, out);
-        work.scratch = scratch;
-        for segment in segments {
-            segment.cache.advance(segment.tokens.len());
-        }
-        Ok(())
+        Ok(pending)
     }
 
     fn embed(&self, context: &Context<'_, '_>, rows: &Rows, work: &mut Workspace) {
@@ -254,26 +281,34 @@ impl Decoder {
     }
 
     /// One layer. Its last block's output is left in `work.step`.
-    fn layer(&self, context: &mut Context<'_, '_>, place: &Place<'_>, rows: &Rows, caches: &mut [&mut Cache], work: &mut Workspace) {
-        let &Place { layer, index, turns, pending } = place;
+    fn layer(
+        &self,
+        context: &mut Context<'_, '_>,
+        place: &Place<'_>,
+        rows: &Rows,
+        caches: &mut [&mut Cache],
+        work: &mut Workspace,
+    ) -> Result<(), Cancelled> {
+        let &Place { layer, index, ref positions, pending } = place;
         let arithmetic = self.arithmetic;
         self.join(context, layer.qkv.wants(arithmetic), rows.len(), pending, layer.attention_norm.as_ref(), work);
         work.qkv.resize(rows.len() * layer.qkv.outputs(), 0.0);
         layer.qkv.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.qkv);
         layer.norm_whole_vectors(arithmetic, &mut work.qkv);
         context.lap(Step::Qkv, || layer.qkv.amount(rows.len()));
-        let step = AttentionStep { layer, arithmetic, rows, turns, qkv: &work.qkv };
         let attention = &layer.attention;
         work.attended.resize(rows.len() * attention.n_heads * attention.d_head, 0.0);
-        match caches.first_mut().map(|cache| cache.layers_mut()) {
-            Some(Layers::F16(_)) => {
-                run_attention(&step, context, layers_of(caches, index, as_f16), &mut work.attention, &mut work.attended)
-            }
-            Some(Layers::F32(_)) => {
-                run_attention(&step, context, layers_of(caches, index, as_f32), &mut work.attention, &mut work.attended)
-            }
-            None => {}
+        let mut caches: Vec<&mut LayerCache> = caches.iter_mut().map(|cache| &mut cache.layers_mut()[index]).collect();
+        if let Some(first) = caches.first() {
+            let (shape, format) = (first.shape(), first.format());
+            let step = AttentionStep { layer, arithmetic, rows, positions, shape, format, qkv: &work.qkv };
+            step.store(context.crew, &mut caches);
+            context.lap(Step::Store, Amount::default);
+            let caches: Vec<&LayerCache> = caches.iter().map(|cache| &**cache).collect();
+            step.run(context.crew, &caches, &mut work.attention, &mut work.attended);
+            context.lap(Step::Attention, || step.amount());
         }
+        context.go_on()?;
         let width = attention.n_heads * attention.d_head;
         let (attended, part, n) = (&work.attended, width / attention.n_kv_heads, rows.len());
         work.input.fill(context.crew, arithmetic, layer.o.wants(arithmetic), (n, width), &mut [], |row, _, y| {
@@ -287,7 +322,8 @@ impl Decoder {
         context.lap(Step::Project, || layer.o.amount(n));
         let pending = Some(layer.attention_post_norm.as_ref());
         self.join(context, layer.feed.wants(arithmetic), n, pending, layer.feed_norm.as_ref(), work);
-        layer.feed.run(context, work);
+        context.go_on()?;
+        layer.feed.run(context, work)
     }
 
     /// Adds the pending block's output to the residual stream (through its post norm, if any) and fills the next input with the normed
@@ -404,36 +440,4 @@ impl LayerWeights {
             row[..q + k].copy_from_slice(&normed);
         }
     }
-}
-
-/// Stores the new keys and values, then attends.
-fn run_attention<E: Element>(
-    step: &AttentionStep<'_>,
-    context: &mut Context<'_, '_>,
-    mut caches: Vec<&mut LayerCache<E>>,
-    scratch: &mut [AttentionScratch],
-    out: &mut [f32],
-) {
-    step.store(context.crew, &mut caches);
-    context.lap(Step::Store, Amount::default);
-    let caches: Vec<&LayerCache<E>> = caches.iter().map(|cache| &**cache).collect();
-    step.run(context.crew, &caches, scratch, out);
-    context.lap(Step::Attention, || step.amount(size_of::<E>()));
-}
-
-/// Layer `index` of every sequence's cache, in the element type that `pick` names.
-fn layers_of<'a, E>(
-    caches: &'a mut [&mut Cache],
-    index: usize,
-    pick: impl Fn(&mut Layers) -> Option<&mut Vec<LayerCache<E>>>,
-) -> Vec<&'a mut LayerCache<E>> {
-    caches.iter_mut().map(|cache| &mut pick(cache.layers_mut()).expect("all sequences of a model store the same type")[index]).collect()
-}
-
-fn as_f16(layers: &mut Layers) -> Option<&mut Vec<LayerCache<half::f16>>> {
-    if let Layers::F16(layers) = layers { Some(layers) } else { None }
-}
-
-fn as_f32(layers: &mut Layers) -> Option<&mut Vec<LayerCache<f32>>> {
-    if let Layers::F32(layers) = layers { Some(layers) } else { None }
 }

@@ -86,6 +86,11 @@ impl Product {
         self.parts.iter().map(|part| part.weight.bytes()).sum()
     }
 
+    /// Multiply-accumulates for one row.
+    pub fn macs(&self) -> u64 {
+        self.parts.iter().map(|part| (part.weight.rows() * part.weight.cols()) as u64).sum()
+    }
+
     /// What one pass over `rows` rows takes.
     pub fn amount(&self, rows: usize) -> Amount {
         let of = |part: &Bound| {

@@ -178,7 +178,8 @@ impl Bench {
         for subject in subjects {
             for n_depth in numbers("-d", &self.n_depth)? {
                 for &(n_prompt, n_gen) in &shapes {
-                    let mut base = subject.model.session(SessionOptions { context: Some(n_depth + n_prompt + n_gen) })?;
+                    let mut base =
+                        subject.model.session(SessionOptions { context: Some(n_depth + n_prompt + n_gen), ..SessionOptions::default() })?;
                     if n_depth > 0 {
                         base.feed(&tokens(&subject.model, n_depth))?;
                     }

@@ -130,6 +130,6 @@ impl ContextFlags {
         if let Some(context) = context.filter(|&context| context > trained) {
             terminal::warn(format!("a context of {context} tokens is beyond the {trained} that the model was trained on"));
         }
-        Ok(model.session(SessionOptions { context })?)
+        Ok(model.session(SessionOptions { context, ..SessionOptions::default() })?)
     }
 }
