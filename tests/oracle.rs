@@ -2,7 +2,7 @@
 //! and from GGUF, over 300 positions; in one batch, token by token, and beside another sequence.
 
 use kinglet::forward::Output;
-use kinglet::kv::CacheType;
+use kinglet::kv::{CacheFormat, CacheType};
 use kinglet::{Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,7 @@ fn open(path: &Path, reference: bool) -> Model {
 
 /// As long as the sequence: transformers stretches dynamic rotations to the length it is given.
 fn session(model: &Model, expected: &Expected) -> Session {
-    model.session(SessionOptions { context: Some(expected.tokens.len()) }).unwrap()
+    model.session(SessionOptions { context: Some(expected.tokens.len()), ..SessionOptions::default() }).unwrap()
 }
 
 fn difference(a: &[f32], b: &[f32]) -> f32 {
@@ -148,7 +148,7 @@ fn two_sequences_in_one_batch_keep_apart() {
 fn the_fast_kernels_compute_what_transformers_computes() {
     let mut wrong = Vec::new();
     for (name, path, expected) in models() {
-        let options = ModelOptions { threads: Some(1), cache: Some(CacheType::F32), ..ModelOptions::default() };
+        let options = ModelOptions { threads: Some(1), cache: Some(CacheFormat::of(CacheType::F32)), ..ModelOptions::default() };
         let worst = difference_in_one_batch(&Model::open_with(&path, &options).unwrap(), &expected);
         println!("{name:24} {worst:.1e} of {:.2}", expected.spread());
         let bound = if name == "llama-quantised.gguf" { 0.3 * expected.spread() } else { 1e-3 };

@@ -2,13 +2,18 @@
 
 use kinglet::error::SessionError;
 use kinglet::forward::Output;
+use kinglet::kv::Policy;
 use kinglet::{Error, Event, FinishReason, GenerateOptions, Message, Model, Session, SessionOptions, TokenId, feed_together};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/tiny.gguf");
 
 fn session(context: usize) -> Session {
-    Model::open(MODEL).unwrap().session(SessionOptions { context: Some(context), ..SessionOptions::default() }).unwrap()
+    session_with(context, Policy::Stop)
+}
+
+fn session_with(context: usize, policy: Policy) -> Session {
+    Model::open(MODEL).unwrap().session(SessionOptions { context: Some(context), policy: Some(policy) }).unwrap()
 }
 
 fn tokens(n: u32) -> Vec<TokenId> {

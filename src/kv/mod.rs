@@ -10,7 +10,7 @@ mod ring;
 pub use crate::attention::CacheType;
 pub use layer::LayerCache;
 pub use page::{Page, PageSlot};
-pub use ring::{Policy, Ring, Sight};
+pub use ring::{DEFAULT_SINKS, Policy, Ring, Sight};
 
 use crate::attention::PAGE;
 use crate::error::SessionError;

@@ -11,6 +11,7 @@ use super::flags::OpenFlags;
 use super::terminal::{count_bar, note};
 use super::{Command, Failure, interrupt, store};
 use crate::forward::Profile;
+use crate::kv::Policy;
 use crate::types::TokenId;
 use crate::{Model, Session, SessionOptions};
 use clap::ValueEnum;
@@ -179,7 +180,7 @@ impl Bench {
             for n_depth in numbers("-d", &self.n_depth)? {
                 for &(n_prompt, n_gen) in &shapes {
                     let mut base =
-                        subject.model.session(SessionOptions { context: Some(n_depth + n_prompt + n_gen), ..SessionOptions::default() })?;
+                        subject.model.session(SessionOptions { context: Some(n_depth + n_prompt + n_gen), policy: Some(Policy::Stop) })?;
                     if n_depth > 0 {
                         base.feed(&tokens(&subject.model, n_depth))?;
                     }
