@@ -1,5 +1,5 @@
-//! Instruction-set levels: one file each with the same few dozen primitives, so that a kernel is written once and compiled for
-//! every level. A level's *token* ([`Isa`]) can be had only on a CPU that has the level; that makes its primitives safe to call.
+//! Instruction-set levels: the same few dozen primitives for each, so that a kernel is written once and compiled for every level. The
+//! vectors of x86 are in `ymm.rs` and `zmm.rs`; a level's own file says how it multiplies bytes and which features it needs. A level's *token* ([`Isa`]) can be had only on a CPU that has the level; that makes its primitives safe to call.
 //!
 //! A kernel is a struct with its operands that implements [`Op`]; [`Level::run`] compiles its body once for each level and calls
 //! the right one. Everything a body calls is `#[inline(always)]`, so that it ends up inside the one function that has the level's
@@ -30,14 +30,24 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_vnni;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
+#[cfg(target_arch = "x86_64")]
+mod bytes;
 mod float;
 mod level;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod ymm;
+#[cfg(target_arch = "x86_64")]
+mod zmm;
 
 pub use level::{Level, LevelError};
 pub use scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
-pub use {avx2::Avx2, avx512::Avx512Vnni};
+pub use {avx_vnni::AvxVnni, avx2::Avx2, avx512::Avx512, avx512_vnni::Avx512Vnni};
 
 use half::{bf16, f16};
 
