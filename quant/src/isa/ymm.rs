@@ -4,7 +4,7 @@
 //! array references of their full size.
 
 use super::bytes::ByteProducts;
-use super::{Isa, Level, Op};
+use super::{Isa, Level, Op, Rows};
 use half::{bf16, f16};
 use std::arch::x86_64::*;
 
@@ -217,10 +217,10 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
     }
 
     #[inline(always)]
-    fn transpose(self, bytes: &[u8], stride: usize) -> [__m256i; 4] {
-        assert!(7usize.saturating_mul(stride).saturating_add(16) <= bytes.len(), "16 bytes of 8 rows");
+    fn transpose(self, rows: Rows<'_>, at: usize) -> [__m256i; 4] {
+        let (start, stride) = rows.start(Self::LANES, at, 16);
         unsafe {
-            let row = |row: usize| _mm_loadu_si128(bytes.as_ptr().add(row * stride).cast());
+            let row = |row: usize| _mm_loadu_si128(start.add(row * stride).cast());
             let pair = |first: usize| _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(row(first)), row(first + 4));
             let (a, b, c, d) = (pair(0), pair(1), pair(2), pair(3));
             let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
@@ -339,9 +339,9 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
     }
 
     #[inline(always)]
-    fn prefetch(self, bytes: &[u8], from: usize, to: usize, near: bool) {
-        for at in (from..to.min(bytes.len())).step_by(64) {
-            let line = bytes[at..].as_ptr().cast();
+    fn prefetch(self, bytes: &[u8], at: usize, lines: usize, near: bool) {
+        for line in 0..lines {
+            let line = bytes.as_ptr().wrapping_add(at + 64 * line).cast();
             unsafe { if near { _mm_prefetch::<_MM_HINT_T0>(line) } else { _mm_prefetch::<_MM_HINT_T1>(line) } }
         }
     }
