@@ -298,7 +298,7 @@ impl AttentionStep<'_> {
                 total.clear(n, d);
             }
             let partial = Partial { max: &mut total.max, sum: &mut total.sum, out: &mut total.out };
-            self.arithmetic.level().run(Merge { partial, d_head: d, max: &mine[..n], sum: &mine[n..2 * n], out: &mine[2 * n..] });
+            self.arithmetic.level().run_vectors(Merge { partial, d_head: d, max: &mine[..n], sum: &mine[n..2 * n], out: &mine[2 * n..] });
             if items.get(index + 1).is_none_or(|next| (next.span, next.kv_head) != (item.span, item.kv_head)) {
                 self.finish(&total.out, &total.sum, &mut out[self.place(item)]);
             }
@@ -307,7 +307,7 @@ impl AttentionStep<'_> {
 
     /// Goes over the item's pages with its packed queries.
     fn attend(&self, cache: &LayerCache, item: &Item, scratch: &mut AttentionScratch) {
-        self.arithmetic.level().run(Attend {
+        self.arithmetic.level().run_vectors(Attend {
             q: &scratch.q,
             width: self.stored(),
             views: &scratch.views,
