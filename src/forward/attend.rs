@@ -103,8 +103,7 @@ impl AttentionStep<'_> {
         let d = self.d_head();
         out.copy_from_slice(&heads[head * d..(head + 1) * d]);
         if let Some(norms) = self.layer.qk_norm.as_ref().filter(|norms| norms.per_head) {
-            let norm = if query { &norms.q } else { &norms.k };
-            norm.apply(self.arithmetic.level(), &heads[head * d..(head + 1) * d], out);
+            norms.of(query, head).apply(self.arithmetic.level(), &heads[head * d..(head + 1) * d], out);
         }
         if let Some(turns) = self.turns {
             turns.turn(row, out);

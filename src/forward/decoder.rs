@@ -1,12 +1,13 @@
-//! The forward pass: a batch of rows goes through the layers, each `x += post(attend(norm(x))); x += post(feed(norm(x)))`, and the rows
-//! that need logits go on to the output matrix. One pass serves prefill, decode and any mixture of sequences.
+//! The forward pass: a batch of rows goes through the layers, most of them `x += post(attend(norm(x))); x += post(feed(norm(x)))`, and the
+//! rows that need logits go on to the output matrix. One pass serves prefill, decode and any mixture of sequences.
 
 use super::attend::{AttentionScratch, AttentionStep};
 use super::batch::{Rows, Segment};
+use super::embed::Embedding;
 use super::feed::FeedWeights;
 use super::input::Input;
 use super::linear::{Arithmetic, Product};
-use super::weights::{NormWeights, Weight};
+use super::weights::NormWeights;
 use crate::attention::Element;
 use crate::error::{Error, SessionError};
 use crate::file::ModelFile;
@@ -14,7 +15,7 @@ use crate::kv::{Cache, LayerCache, LayerShape, Layers};
 use crate::math::{add_scaled, softcap};
 use crate::parallel::Crew;
 use crate::position::{Rotation, TurnTable};
-use kinglet_models::{Attention, Spec};
+use kinglet_models::{Attention, Norm, Residual, Spec};
 use kinglet_quant::Scratch;
 
 /// A decoder whose weights are found: ready to run.
@@ -22,9 +23,10 @@ use kinglet_quant::Scratch;
 pub struct Decoder {
     spec: Spec,
     arithmetic: Arithmetic,
-    embedding: Weight,
+    embedding: Embedding,
     layers: Vec<LayerWeights>,
-    final_norm: NormWeights,
+    final_norm: Option<NormWeights>,
+    output_projection: Option<Product>,
     output: Product,
 }
 
@@ -35,6 +37,7 @@ pub struct LayerWeights {
     pub attention: Attention,
     /// Norms on queries and keys.
     pub qk_norm: Option<QkNormWeights>,
+    residual: Residual,
     attention_norm: Option<NormWeights>,
     attention_post_norm: Option<NormWeights>,
     feed_norm: Option<NormWeights>,
@@ -47,10 +50,8 @@ pub struct LayerWeights {
 /// Norms on queries and keys.
 #[derive(Debug)]
 pub struct QkNormWeights {
-    /// For queries.
-    pub q: NormWeights,
-    /// For keys.
-    pub k: NormWeights,
+    q: Vec<NormWeights>,
+    k: Vec<NormWeights>,
     /// Each head by itself, or the whole vector.
     pub per_head: bool,
 }
@@ -95,8 +96,16 @@ struct Place<'a> {
     index: usize,
     /// Rotation of each row, where the layer rotates.
     turns: Option<&'a TurnTable>,
-    /// The earlier layer's last block, still in `Workspace::step`, with its post norm; `None` before the first layer.
-    pending: Option<Option<&'a NormWeights>>,
+    /// The earlier layer's last block; `None` before the first layer.
+    pending: Option<Pending<'a>>,
+}
+
+/// A block whose output is still in `Workspace::step`: how it is to be added to the stream.
+#[derive(Debug, Clone, Copy)]
+struct Pending<'a> {
+    post_norm: Option<&'a NormWeights>,
+    /// The norm is over the sum and not over the block's output.
+    of_sum: bool,
 }
 
 /// Buffers of a pass, kept from one pass to the next.
@@ -105,7 +114,7 @@ pub struct Workspace {
     scratch: Vec<Scratch>,
     attention: Vec<AttentionScratch>,
     /// The residual stream, `[rows, d_model]`.
-    x: Vec<f32>,
+    pub(super) x: Vec<f32>,
     /// What the next product reads.
     pub(super) input: Input,
     qkv: Vec<f32>,
@@ -131,11 +140,14 @@ impl Decoder {
     /// # Errors
     /// Where one is missing or of another shape.
     pub fn find(file: &ModelFile, spec: Spec, arithmetic: Arithmetic) -> Result<Decoder, Error> {
+        let (d_model, d_embedding) = (spec.d_model, spec.d_embedding);
+        let projection = spec.output_projection.as_ref();
         Ok(Decoder {
-            embedding: Weight::find(file, &spec.embedding, spec.n_vocab, spec.d_model)?,
-            layers: spec.layers.iter().map(|layer| LayerWeights::find(file, layer, spec.d_model)).collect::<Result<_, _>>()?,
-            final_norm: NormWeights::read(file, &spec.final_norm, spec.d_model)?,
-            output: Product::find(file, &[(&spec.output, spec.n_vocab)], spec.d_model)?,
+            embedding: Embedding::find(file, &spec)?,
+            layers: spec.layers.iter().map(|layer| LayerWeights::find(file, layer, d_model)).collect::<Result<_, _>>()?,
+            final_norm: spec.final_norm.as_ref().map(|norm| NormWeights::read(file, norm, d_model)).transpose()?,
+            output_projection: projection.map(|narrow| Product::find(file, &[(narrow, d_embedding)], d_model)).transpose()?,
+            output: Product::find(file, &[(&spec.output, spec.n_vocab)], d_embedding)?,
             spec,
             arithmetic,
         })
@@ -168,8 +180,9 @@ impl Decoder {
     /// The rotations of all layers, for sequences that may grow to `context` tokens.
     ///
     /// # Errors
-    /// Where a tensor of frequency factors is missing or of another length.
+    /// Where a tensor of frequency factors is missing or of another length; where the model has fewer learned positions.
     pub fn rotations(&self, file: &ModelFile, context: usize) -> Result<Rotations, Error> {
+        self.reaches(context)?;
         let mut recipes = Vec::new();
         let mut rotations = Rotations { distinct: Vec::new(), of_layer: Vec::new() };
         for layer in &self.layers {
@@ -199,6 +212,7 @@ impl Decoder {
         if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
             return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
         }
+        self.reaches(rows.spans().iter().map(|span| span.positions().end).max().unwrap_or(0))?;
         for segment in segments.iter_mut() {
             segment.cache.reserve(segment.tokens.len())?;
         }
@@ -207,13 +221,13 @@ impl Decoder {
         let mut scratch = std::mem::take(&mut work.scratch);
         let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch };
         let tables: Vec<TurnTable> = rotations.distinct.iter().map(|rotation| rotation.table(rows.positions())).collect();
-        self.embed(&context, &rows, work);
+        self.embedding.run(&mut context, &self.spec, &rows, work);
         let mut caches: Vec<&mut Cache> = segments.iter_mut().map(|segment| &mut *segment.cache).collect();
         let mut pending = None;
         for (index, layer) in self.layers.iter().enumerate() {
             let turns = rotations.of_layer[index].map(|which| &tables[which]);
             self.layer(&mut context, &Place { layer, index, turns, pending }, &rows, &mut caches, work);
-            pending = Some(layer.feed_post_norm.as_ref());
+            pending = Some(layer.pending(&layer.feed_post_norm));
         }
         self.outputs(&mut context, &rows, pending, work, output, out);
         work.scratch = scratch;
@@ -223,25 +237,43 @@ impl Decoder {
         Ok(())
     }
 
-    fn embed(&self, context: &Context<'_, '_>, rows: &Rows, work: &mut Workspace) {
-        let d_model = self.spec.d_model;
-        work.x.resize(rows.len() * d_model, 0.0);
-        let matrix = self.embedding.matrix(context.file);
-        for (x, token) in work.x.chunks_exact_mut(d_model).zip(rows.tokens()) {
-            matrix.dequantize_row(token.index(), x).expect("the embedding is as wide as the residual stream");
-            if self.spec.embedding_scale != 1.0 {
-                x.iter_mut().for_each(|x| *x *= self.spec.embedding_scale);
-            }
+    /// That the model has positions for `context` tokens.
+    fn reaches(&self, context: usize) -> Result<(), SessionError> {
+        match self.spec.longest() {
+            Some(longest) if context > longest => Err(SessionError::Positions { longest, asked: context }),
+            _ => Ok(()),
         }
     }
 
     /// One layer. Its last block's output is left in `work.step`.
     fn layer(&self, context: &mut Context<'_, '_>, place: &Place<'_>, rows: &Rows, caches: &mut [&mut Cache], work: &mut Workspace) {
-        let &Place { layer, index, turns, pending } = place;
+        let (layer, n) = (place.layer, rows.len());
+        let (attention_norm, feed_norm) = (layer.attention_norm.as_ref(), layer.feed_norm.as_ref());
+        let (qkv, feed) = (layer.qkv.wants(self.arithmetic), layer.feed.wants(self.arithmetic));
+        if layer.residual == Residual::Parallel {
+            // The feed-forward block goes first: what it read is still there for q, k and v, and `o` adds to what it gave.
+            let wants = if feed_norm.is_some() { feed } else { (feed.0 || qkv.0, feed.1 || qkv.1) };
+            self.join(context, wants, n, place.pending, feed_norm.or(attention_norm), work);
+            layer.feed.run(context, work);
+            if feed_norm.is_some() {
+                self.join(context, qkv, n, None, attention_norm, work);
+            }
+            self.attend(context, place, rows, caches, work);
+        } else {
+            self.join(context, qkv, n, place.pending, attention_norm, work);
+            self.attend(context, place, rows, caches, work);
+            self.join(context, feed, n, Some(layer.pending(&layer.attention_post_norm)), feed_norm, work);
+            layer.feed.run(context, work);
+        }
+    }
+
+    /// The attention block from `work.input` to `work.step`, which its output is added to in parallel layers.
+    fn attend(&self, context: &mut Context<'_, '_>, place: &Place<'_>, rows: &Rows, caches: &mut [&mut Cache], work: &mut Workspace) {
+        let &Place { layer, index, turns, .. } = place;
         let arithmetic = self.arithmetic;
-        self.join(context, layer.qkv.wants(arithmetic), rows.len(), pending, layer.attention_norm.as_ref(), work);
         work.qkv.resize(rows.len() * layer.qkv.outputs(), 0.0);
         layer.qkv.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.qkv);
+        layer.clip(&mut work.qkv);
         layer.norm_whole_vectors(arithmetic, &mut work.qkv);
         let step = AttentionStep { layer, arithmetic, rows, turns, qkv: &work.qkv };
         let attention = &layer.attention;
@@ -264,9 +296,6 @@ impl Decoder {
         });
         work.step.resize(n * self.spec.d_model, 0.0);
         layer.o.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.step);
-        let pending = Some(layer.attention_post_norm.as_ref());
-        self.join(context, layer.feed.wants(arithmetic), n, pending, layer.feed_norm.as_ref(), work);
-        layer.feed.run(context, work);
     }
 
     /// Adds the pending block's output to the residual stream (through its post norm, if any) and fills the next input with the normed
@@ -276,15 +305,15 @@ impl Decoder {
         context: &mut Context<'_, '_>,
         wants: (bool, bool),
         rows: usize,
-        pending: Option<Option<&NormWeights>>,
+        pending: Option<Pending<'_>>,
         norm: Option<&NormWeights>,
         work: &mut Workspace,
     ) {
         let (d_model, level) = (self.spec.d_model, self.arithmetic.level());
         let step = &work.step;
         work.input.fill(context.crew, self.arithmetic, wants, (rows, d_model), &mut work.x, |row, x, y| {
-            if let Some(post_norm) = pending {
-                self.add(&step[row * d_model..(row + 1) * d_model], post_norm, x, y);
+            if let Some(pending) = pending {
+                self.add(&step[row * d_model..(row + 1) * d_model], pending, x, y);
             }
             match norm {
                 Some(norm) => norm.apply(level, x, y),
@@ -293,11 +322,17 @@ impl Decoder {
         });
     }
 
-    /// `x += residual_scale · post_norm(step)`; `y` is scratch.
-    fn add(&self, step: &[f32], post_norm: Option<&NormWeights>, x: &mut [f32], y: &mut [f32]) {
-        match post_norm {
+    /// `x += residual_scale · post_norm(step)`, or `x = post_norm(x + residual_scale · step)`; `y` is scratch.
+    fn add(&self, step: &[f32], pending: Pending<'_>, x: &mut [f32], y: &mut [f32]) {
+        let level = self.arithmetic.level();
+        match pending.post_norm {
+            Some(norm) if pending.of_sum => {
+                add_scaled(x, step, self.spec.residual_scale);
+                norm.apply(level, x, y);
+                x.copy_from_slice(y);
+            }
             Some(norm) => {
-                norm.apply(self.arithmetic.level(), step, y);
+                norm.apply(level, step, y);
                 add_scaled(x, y, self.spec.residual_scale);
             }
             None => add_scaled(x, step, self.spec.residual_scale),
@@ -309,7 +344,7 @@ impl Decoder {
         &self,
         context: &mut Context<'_, '_>,
         rows: &Rows,
-        pending: Option<Option<&NormWeights>>,
+        pending: Option<Pending<'_>>,
         work: &mut Workspace,
         output: Output,
         out: &mut Vec<f32>,
@@ -319,20 +354,32 @@ impl Decoder {
             return;
         }
         let wants = match output {
-            Output::Logits => self.output.wants(self.arithmetic),
+            Output::Logits => self.output_projection.as_ref().unwrap_or(&self.output).wants(self.arithmetic),
             Output::Hidden => (false, true),
         };
         let (x, step) = (&work.x, &work.step);
         work.input.fill(context.crew, self.arithmetic, wants, (n, d_model), &mut [], |i, _, y| {
             let at = rows.outputs()[i] * d_model..(rows.outputs()[i] + 1) * d_model;
             let mut last = x[at.clone()].to_vec();
-            if let Some(post_norm) = pending {
-                self.add(&step[at], post_norm, &mut last, y);
+            if let Some(pending) = pending {
+                self.add(&step[at], pending, &mut last, y);
             }
-            self.final_norm.apply(self.arithmetic.level(), &last, y);
+            match &self.final_norm {
+                Some(norm) => norm.apply(self.arithmetic.level(), &last, y),
+                None => y.copy_from_slice(&last),
+            }
         });
         if output == Output::Hidden {
             return out.extend(work.input.dense());
+        }
+        if let Some(projection) = &self.output_projection {
+            let width = projection.outputs();
+            work.hidden.resize(n * width, 0.0);
+            projection.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, &mut work.hidden);
+            let (narrow, wants) = (&work.hidden, self.output.wants(self.arithmetic));
+            work.input.fill(context.crew, self.arithmetic, wants, (n, width), &mut [], |row, _, y| {
+                y.copy_from_slice(&narrow[row * width..(row + 1) * width]);
+            });
         }
         let before = out.len();
         out.resize(before + n * self.spec.n_vocab, 0.0);
@@ -347,6 +394,14 @@ impl Decoder {
     }
 }
 
+impl QkNormWeights {
+    /// The norm of a query head, or of a key head.
+    pub fn of(&self, query: bool, head: usize) -> &NormWeights {
+        let norms = if query { &self.q } else { &self.k };
+        &norms[if norms.len() == 1 { 0 } else { head }]
+    }
+}
+
 impl LayerWeights {
     fn find(file: &ModelFile, layer: &kinglet_models::Layer, d_model: usize) -> Result<LayerWeights, Error> {
         let norm = |norm: &Option<_>| norm.as_ref().map(|norm| NormWeights::read(file, norm, d_model)).transpose();
@@ -354,30 +409,45 @@ impl LayerWeights {
         let (q, kv) = (attention.n_heads * attention.d_head, attention.n_kv_heads * attention.d_head);
         let qk_norm = attention.qk_norm.as_ref().map(|norms| -> Result<_, Error> {
             let width = |all| if norms.per_head { attention.d_head } else { all };
-            let (q, k) = (NormWeights::read(file, &norms.q, width(q))?, NormWeights::read(file, &norms.k, width(kv))?);
-            Ok(QkNormWeights { q, k, per_head: norms.per_head })
+            let read = |norms: &[Norm], width| norms.iter().map(|norm| NormWeights::read(file, norm, width)).collect::<Result<_, _>>();
+            Ok(QkNormWeights { q: read(&norms.q, width(q))?, k: read(&norms.k, width(kv))?, per_head: norms.per_head })
         });
+        let o = Product::find(file, &[(&attention.o, d_model)], q)?;
         Ok(LayerWeights {
             qk_norm: qk_norm.transpose()?,
+            residual: layer.residual,
             attention_norm: norm(&layer.attention_norm)?,
             attention_post_norm: norm(&layer.attention_post_norm)?,
             feed_norm: norm(&layer.feed_norm)?,
             feed_post_norm: norm(&layer.feed_post_norm)?,
             qkv: Product::find(file, &[(&attention.q, q), (&attention.k, kv), (&attention.v, kv)], d_model)?,
-            o: Product::find(file, &[(&attention.o, d_model)], q)?,
+            o: if layer.residual == Residual::Parallel { o.adding() } else { o },
             feed: FeedWeights::find(file, &layer.feed, d_model)?,
             attention,
         })
     }
 
+    /// The block that was just computed, with its post norm.
+    fn pending<'a>(&self, post_norm: &'a Option<NormWeights>) -> Pending<'a> {
+        Pending { post_norm: post_norm.as_ref(), of_sum: self.residual == Residual::Normed }
+    }
+
+    /// Holds queries, keys and values within bounds, where the family does so (MPT).
+    fn clip(&self, qkv: &mut [f32]) {
+        if let Some(clip) = self.attention.clip {
+            qkv.iter_mut().for_each(|x| *x = x.clamp(-clip, clip));
+        }
+    }
+
     /// Norms all query heads together and all key heads together, where the family does so (OLMo 2).
     fn norm_whole_vectors(&self, arithmetic: Arithmetic, qkv: &mut [f32]) {
         let Some(norms) = self.qk_norm.as_ref().filter(|norms| !norms.per_head) else { return };
-        let (q, k) = (norms.q.weight.len(), norms.k.weight.len());
+        let (q_norm, k_norm) = (norms.of(true, 0), norms.of(false, 0));
+        let (q, k) = (q_norm.weight.len(), k_norm.weight.len());
         let mut normed = vec![0.0; q + k];
         for row in qkv.chunks_exact_mut(self.qkv.outputs()) {
-            norms.q.apply(arithmetic.level(), &row[..q], &mut normed[..q]);
-            norms.k.apply(arithmetic.level(), &row[q..q + k], &mut normed[q..]);
+            q_norm.apply(arithmetic.level(), &row[..q], &mut normed[..q]);
+            k_norm.apply(arithmetic.level(), &row[q..q + k], &mut normed[q..]);
             row[..q + k].copy_from_slice(&normed);
         }
     }

@@ -4,6 +4,7 @@
 mod attend;
 mod batch;
 mod decoder;
+mod embed;
 mod feed;
 mod input;
 mod linear;
