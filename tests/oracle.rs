@@ -69,7 +69,7 @@ fn open(path: &Path, reference: bool) -> Model {
 
 /// As long as the sequence: transformers stretches dynamic rotations to the length it is given.
 fn session(model: &Model, expected: &Expected) -> Session {
-    model.session(SessionOptions { context: Some(expected.tokens.len()) }).unwrap()
+    model.session(SessionOptions { context: Some(expected.tokens.len()), ..SessionOptions::default() }).unwrap()
 }
 
 fn difference(a: &[f32], b: &[f32]) -> f32 {

@@ -64,13 +64,13 @@ pub fn perplexity(
             break;
         }
     }
-    session.truncate(0);
+    session.clear();
     Ok(total)
 }
 
 /// Scores the second half of one chunk.
 fn score(session: &mut Session, chunk: &[TokenId], bos: Option<TokenId>, total: &mut Perplexity) -> Result<(), Error> {
-    session.truncate(0);
+    session.clear();
     let mut tokens = chunk.to_vec();
     if let Some(bos) = bos {
         tokens[0] = bos;

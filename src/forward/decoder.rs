@@ -7,14 +7,13 @@ use super::embed::Embedding;
 use super::feed::FeedWeights;
 use super::input::Input;
 use super::linear::{Arithmetic, Product};
+use super::positions::{LayerPositions, Positions};
 use super::weights::NormWeights;
-use crate::attention::Element;
 use crate::error::{Error, SessionError};
 use crate::file::ModelFile;
-use crate::kv::{Cache, LayerCache, LayerShape, Layers};
+use crate::kv::{Cache, LayerCache, LayerShape};
 use crate::math::{add_scaled, softcap};
 use crate::parallel::Crew;
-use crate::position::{Rotation, TurnTable};
 use kinglet_models::{Attention, Norm, Residual, Spec};
 use kinglet_quant::Scratch;
 
@@ -56,14 +55,6 @@ pub struct QkNormWeights {
     pub per_head: bool,
 }
 
-/// The rotations of a decoder's layers, resolved for one context bound: equal recipes are resolved once.
-#[derive(Debug, Clone)]
-pub struct Rotations {
-    distinct: Vec<Rotation>,
-    /// For each layer, which of `distinct`.
-    of_layer: Vec<Option<usize>>,
-}
-
 /// What every step of a pass needs beside its data.
 #[derive(Debug)]
 pub struct Context<'a, 'team> {
@@ -84,8 +75,8 @@ pub struct Means<'a, 'team> {
     pub crew: &'a mut Crew<'team>,
     /// The file whose weights were found.
     pub file: &'a ModelFile,
-    /// The rotations of all sequences.
-    pub rotations: &'a Rotations,
+    /// The position schemes of all sequences.
+    pub positions: &'a Positions,
     /// Buffers.
     pub work: &'a mut Workspace,
 }
@@ -94,8 +85,8 @@ pub struct Means<'a, 'team> {
 struct Place<'a> {
     layer: &'a LayerWeights,
     index: usize,
-    /// Rotation of each row, where the layer rotates.
-    turns: Option<&'a TurnTable>,
+    /// What positions do in it.
+    positions: LayerPositions<'a>,
     /// The earlier layer's last block; `None` before the first layer.
     pending: Option<Pending<'a>>,
 }
@@ -166,8 +157,8 @@ impl Decoder {
     /// What each layer keeps of a token.
     pub fn cache_shapes(&self) -> impl Iterator<Item = LayerShape> {
         self.layers.iter().map(|layer| {
-            let Attention { n_kv_heads, d_head, window, .. } = layer.attention;
-            LayerShape { n_kv_heads, d_head, window }
+            let Attention { n_kv_heads, d_head, window, mask, .. } = layer.attention;
+            LayerShape { n_kv_heads, d_head, window, mask }
         })
     }
 
@@ -177,28 +168,13 @@ impl Decoder {
         self.layers.iter().map(layer).sum::<usize>() + self.output.bytes()
     }
 
-    /// The rotations of all layers, for sequences that may grow to `context` tokens.
+    /// The position schemes of all layers, for sequences that may grow to `context` tokens.
     ///
     /// # Errors
-    /// Where a tensor of frequency factors is missing or of another length; where the model has fewer learned positions.
-    pub fn rotations(&self, file: &ModelFile, context: usize) -> Result<Rotations, Error> {
+    /// Where a tensor that a scheme needs is missing or of another shape; where the model has fewer learned positions.
+    pub fn positions(&self, file: &ModelFile, context: usize) -> Result<Positions, Error> {
         self.reaches(context)?;
-        let mut recipes = Vec::new();
-        let mut rotations = Rotations { distinct: Vec::new(), of_layer: Vec::new() };
-        for layer in &self.layers {
-            let Some(rope) = &layer.attention.rope else {
-                rotations.of_layer.push(None);
-                continue;
-            };
-            let known = recipes.iter().position(|recipe| *recipe == rope);
-            rotations.of_layer.push(Some(known.unwrap_or(recipes.len())));
-            if known.is_none() {
-                recipes.push(rope);
-                let factors = |part: &_| super::weights::vector(file, part, Some(rope.dims / 2));
-                rotations.distinct.push(Rotation::new(rope, context, factors)?);
-            }
-        }
-        Ok(rotations)
+        Positions::new(file, &self.layers, context)
     }
 
     /// Runs `segments` through the model, adds them to their caches, and appends the wanted rows of `output` to `out`, row-major, in the
@@ -207,7 +183,7 @@ impl Decoder {
     /// # Errors
     /// Where a token is outside the vocabulary or a cache would pass its bound; no cache has changed then.
     pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<(), Error> {
-        let Means { crew, file, rotations, work } = means;
+        let Means { crew, file, positions, work } = means;
         let rows = Rows::new(segments);
         if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
             return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
@@ -220,13 +196,13 @@ impl Decoder {
         work.attention.resize_with(crew.threads(), AttentionScratch::default);
         let mut scratch = std::mem::take(&mut work.scratch);
         let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch };
-        let tables: Vec<TurnTable> = rotations.distinct.iter().map(|rotation| rotation.table(rows.positions())).collect();
+        let tables = positions.tables(&rows);
         self.embedding.run(&mut context, &self.spec, &rows, work);
         let mut caches: Vec<&mut Cache> = segments.iter_mut().map(|segment| &mut *segment.cache).collect();
         let mut pending = None;
         for (index, layer) in self.layers.iter().enumerate() {
-            let turns = rotations.of_layer[index].map(|which| &tables[which]);
-            self.layer(&mut context, &Place { layer, index, turns, pending }, &rows, &mut caches, work);
+            let positions = positions.of_layer(index, &tables);
+            self.layer(&mut context, &Place { layer, index, positions, pending }, &rows, &mut caches, work);
             pending = Some(layer.pending(&layer.feed_post_norm));
         }
         self.outputs(&mut context, &rows, pending, work, output, out);
@@ -269,23 +245,21 @@ impl Decoder {
 
     /// The attention block from `work.input` to `work.step`, which its output is added to in parallel layers.
     fn attend(&self, context: &mut Context<'_, '_>, place: &Place<'_>, rows: &Rows, caches: &mut [&mut Cache], work: &mut Workspace) {
-        let &Place { layer, index, turns, .. } = place;
+        let &Place { layer, index, ref positions, .. } = place;
         let arithmetic = self.arithmetic;
         work.qkv.resize(rows.len() * layer.qkv.outputs(), 0.0);
         layer.qkv.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.qkv);
         layer.clip(&mut work.qkv);
         layer.norm_whole_vectors(arithmetic, &mut work.qkv);
-        let step = AttentionStep { layer, arithmetic, rows, turns, qkv: &work.qkv };
         let attention = &layer.attention;
         work.attended.resize(rows.len() * attention.n_heads * attention.d_head, 0.0);
-        match caches.first_mut().map(|cache| cache.layers_mut()) {
-            Some(Layers::F16(_)) => {
-                run_attention(&step, context.crew, layers_of(caches, index, as_f16), &mut work.attention, &mut work.attended)
-            }
-            Some(Layers::F32(_)) => {
-                run_attention(&step, context.crew, layers_of(caches, index, as_f32), &mut work.attention, &mut work.attended)
-            }
-            None => {}
+        let mut caches: Vec<&mut LayerCache> = caches.iter_mut().map(|cache| &mut cache.layers_mut()[index]).collect();
+        if let Some(first) = caches.first() {
+            let (shape, format) = (first.shape(), first.format());
+            let step = AttentionStep { layer, arithmetic, rows, positions, shape, format, qkv: &work.qkv };
+            step.store(context.crew, &mut caches);
+            let caches: Vec<&LayerCache> = caches.iter().map(|cache| &**cache).collect();
+            step.run(context.crew, &caches, &mut work.attention, &mut work.attended);
         }
         let width = attention.n_heads * attention.d_head;
         let (attended, part, n) = (&work.attended, width / attention.n_kv_heads, rows.len());
@@ -451,34 +425,4 @@ impl LayerWeights {
             row[..q + k].copy_from_slice(&normed);
         }
     }
-}
-
-/// Stores the new keys and values, then attends.
-fn run_attention<E: Element>(
-    step: &AttentionStep<'_>,
-    crew: &mut Crew<'_>,
-    mut caches: Vec<&mut LayerCache<E>>,
-    scratch: &mut [AttentionScratch],
-    out: &mut [f32],
-) {
-    step.store(crew, &mut caches);
-    let caches: Vec<&LayerCache<E>> = caches.iter().map(|cache| &**cache).collect();
-    step.run(crew, &caches, scratch, out);
-}
-
-/// Layer `index` of every sequence's cache, in the element type that `pick` names.
-fn layers_of<'a, E>(
-    caches: &'a mut [&mut Cache],
-    index: usize,
-    pick: impl Fn(&mut Layers) -> Option<&mut Vec<LayerCache<E>>>,
-) -> Vec<&'a mut LayerCache<E>> {
-    caches.iter_mut().map(|cache| &mut pick(cache.layers_mut()).expect("all sequences of a model store the same type")[index]).collect()
-}
-
-fn as_f16(layers: &mut Layers) -> Option<&mut Vec<LayerCache<half::f16>>> {
-    if let Layers::F16(layers) = layers { Some(layers) } else { None }
-}
-
-fn as_f32(layers: &mut Layers) -> Option<&mut Vec<LayerCache<f32>>> {
-    if let Layers::F32(layers) = layers { Some(layers) } else { None }
 }

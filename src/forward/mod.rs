@@ -8,8 +8,10 @@ mod embed;
 mod feed;
 mod input;
 mod linear;
+mod positions;
 mod weights;
 
 pub use batch::{Rows, Segment, Span};
-pub use decoder::{Decoder, Means, Output, Rotations, Workspace};
+pub use decoder::{Decoder, Means, Output, Workspace};
 pub use linear::Arithmetic;
+pub use positions::Positions;

@@ -3,8 +3,8 @@
 use super::{Session, SessionOptions};
 use crate::error::Error;
 use crate::file::{LoadMode, ModelFile};
-use crate::forward::{Arithmetic, Decoder, Means, Output, Rotations, Segment, Workspace};
-use crate::kv::CacheType;
+use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Segment, Workspace};
+use crate::kv::{CacheFormat, CacheType};
 use crate::parallel::{Team, machine};
 use crate::text::{ChatTemplate, Tokenizer};
 use kinglet_models::Spec;
@@ -22,7 +22,7 @@ pub struct ModelOptions {
     /// Plain f32 arithmetic, scalar and slow: what the fast kernels are compared with.
     pub reference: bool,
     /// How sessions store keys and values; `None` is f16, or f32 with `reference`.
-    pub cache: Option<CacheType>,
+    pub cache: Option<CacheFormat>,
 }
 
 /// An opened model. Clones share everything; sessions of one model may run on different threads.
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Model {
 pub(crate) struct Shared {
     pub(crate) file: ModelFile,
     pub(crate) decoder: Decoder,
-    pub(crate) cache_type: CacheType,
+    pub(crate) cache_format: CacheFormat,
     team: Team,
     work: Mutex<Workspace>,
     tokenizer: OnceLock<Tokenizer>,
@@ -67,9 +67,10 @@ impl Model {
         let decoder = Decoder::find(&file, spec, arithmetic)?;
         let threads = options.threads.unwrap_or_else(machine::threads);
         let team = Team::new(threads).map_err(|source| Error::Threads { threads, source })?;
-        let cache_type = options.cache.unwrap_or(if options.reference { CacheType::F32 } else { CacheType::F16 });
+        let exact = || CacheFormat::of(if options.reference { CacheType::F32 } else { CacheType::F16 });
+        let cache_format = options.cache.unwrap_or_else(exact);
         let (work, tokenizer, template) = (Mutex::default(), OnceLock::new(), OnceLock::new());
-        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_type, team, work, tokenizer, template }) })
+        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_format, team, work, tokenizer, template }) })
     }
 
     /// A new, empty session.
@@ -152,7 +153,7 @@ impl Shared {
     /// One pass of the team over `segments`, whose wanted rows are appended to `out`.
     pub(crate) fn forward(
         &self,
-        rotations: &Rotations,
+        positions: &Positions,
         segments: &mut [Segment<'_>],
         output: Output,
         out: &mut Vec<f32>,
@@ -160,12 +161,12 @@ impl Shared {
         // A file that was cut short since would end the process with a signal when its lost pages are read.
         self.file.check()?;
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        let means = Means { crew: &mut self.team.gather(), file: &self.file, rotations, work: &mut work };
+        let means = Means { crew: &mut self.team.gather(), file: &self.file, positions, work: &mut work };
         self.decoder.forward(means, segments, output, out)
     }
 
     pub(crate) fn cache_bytes(&self, context: usize) -> usize {
-        self.decoder.cache_shapes().map(|shape| shape.bytes(context, self.cache_type)).sum()
+        self.decoder.cache_shapes().map(|shape| shape.bytes(context, self.cache_format)).sum()
     }
 
     /// The trained context, or half of it, and so on, until the cache fits a quarter of the machine's memory.
