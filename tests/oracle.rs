@@ -2,7 +2,7 @@
 //! and from GGUF, over 300 positions; in one batch, token by token, and beside another sequence.
 
 use kinglet::forward::Output;
-use kinglet::kv::CacheType;
+use kinglet::kv::{CacheFormat, CacheType};
 use kinglet::{Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
 use std::path::{Path, PathBuf};
 
@@ -148,7 +148,7 @@ fn two_sequences_in_one_batch_keep_apart() {
 fn the_fast_kernels_compute_what_transformers_computes() {
     let mut wrong = Vec::new();
     for (name, path, expected) in models() {
-        let options = ModelOptions { threads: Some(1), cache: Some(CacheType::F32), ..ModelOptions::default() };
+        let options = ModelOptions { threads: Some(1), cache: Some(CacheFormat::of(CacheType::F32)), ..ModelOptions::default() };
         let worst = difference_in_one_batch(&Model::open_with(&path, &options).unwrap(), &expected);
         println!("{name:24} {worst:.1e} of {:.2}", expected.spread());
         let bound = if name == "llama-quantised.gguf" { 0.3 * expected.spread() } else { 1e-3 };

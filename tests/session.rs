@@ -2,12 +2,17 @@
 
 use kinglet::error::SessionError;
 use kinglet::forward::Output;
+use kinglet::kv::Policy;
 use kinglet::{Error, Event, FinishReason, GenerateOptions, Message, Model, Session, SessionOptions, TokenId, feed_together};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/tiny.gguf");
 
 fn session(context: usize) -> Session {
-    Model::open(MODEL).unwrap().session(SessionOptions { context: Some(context) }).unwrap()
+    session_with(context, Policy::Stop)
+}
+
+fn session_with(context: usize, policy: Policy) -> Session {
+    Model::open(MODEL).unwrap().session(SessionOptions { context: Some(context), policy: Some(policy) }).unwrap()
 }
 
 fn tokens(n: u32) -> Vec<TokenId> {
@@ -53,7 +58,7 @@ fn sessions_of_two_models_do_not_share_a_batch() {
 
 #[test]
 fn a_context_of_nothing_is_refused() {
-    let error = Model::open(MODEL).unwrap().session(SessionOptions { context: Some(0) }).unwrap_err();
+    let error = Model::open(MODEL).unwrap().session(SessionOptions { context: Some(0), ..SessionOptions::default() }).unwrap_err();
     assert!(error.to_string().contains("context"), "{error}");
 }
 

@@ -238,7 +238,8 @@ fn far_along_a_stream_a_bias_is_what_it_is_at_its_beginning() {
     let extras = Extras { bias: Some(&slopes), ..Extras::default() };
     let views = last_rows(256, 4, 100);
     let far = 10_000_000 / PAGE * PAGE;
-    let moved: Vec<View> = views.iter().map(|v| View { keys: v.keys.start + far..v.keys.end + far, at: v.at + far, head: v.head }).collect();
+    let moved: Vec<View> =
+        views.iter().map(|v| View { keys: v.keys.start + far..v.keys.end + far, at: v.at + far, head: v.head }).collect();
     for level in Level::available() {
         let here = head.attend(level, &q, &views, extras, 0..2);
         let flat: Vec<f32> = q.concat();

@@ -161,6 +161,60 @@ macro_rules! by_type {
     };
 }
 
+/// [`Block::scores`], compiled by itself: one function for each type of key and number of rows.
+struct Scores<'b, 'a, E: Element, const R: usize> {
+    block: &'b Block<'a>,
+    numbers: &'a [E::Number],
+    scores: &'b mut [[f32; PAGE]; R],
+    keys: Range<usize>,
+}
+
+impl<E: Element, const R: usize> Op for Scores<'_, '_, E, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        self.block.scores::<I, E, R>(isa, self.numbers, self.scores, self.keys);
+    }
+}
+
+/// [`Block::add_by_key`], compiled by itself.
+struct ByKey<'b, 'a, E: Element, const R: usize> {
+    block: &'b Block<'a>,
+    numbers: &'a [E::Number],
+    table: &'b Relative,
+    scores: &'b mut [[f32; PAGE]; R],
+    keys: Range<usize>,
+}
+
+impl<E: Element, const R: usize> Op for ByKey<'_, '_, E, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        self.block.add_by_key::<I, E, R>(isa, self.numbers, self.table, self.scores, self.keys);
+    }
+}
+
+/// [`Block::values`], compiled by itself.
+struct Values<'b, 'a, E: Element, const R: usize> {
+    block: &'b Block<'a>,
+    numbers: &'a [E::Number],
+    weights: &'b [[f32; PAGE]; R],
+    keys: Range<usize>,
+    factors: (&'b [f32; R], &'b [f32; R]),
+    out: &'b mut [f32],
+}
+
+impl<E: Element, const R: usize> Op for Values<'_, '_, E, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        self.block.values::<I, E, R>(isa, self.numbers, self.weights, self.keys, self.factors, self.out);
+    }
+}
+
 impl Block<'_> {
     #[inline(always)]
     fn attend<I: Isa, const R: usize>(&self, isa: I, partial: Partial<'_>) {
@@ -171,7 +225,9 @@ impl Block<'_> {
             return;
         }
         let mut scores = [[0f32; PAGE]; R];
-        by_type!(self.keys, E, numbers => self.scores::<I, E, R>(isa, numbers, &mut scores, keys.clone()));
+        by_type!(self.keys, E, numbers => {
+            isa.vectorize(Scores::<E, R> { block: self, numbers, scores: &mut scores, keys: keys.clone() });
+        });
         self.add_positions::<I, R>(isa, &mut scores, keys.clone());
         let (mut a, mut b) = ([1f32; R], [0f32; R]);
         for r in 0..R {
@@ -181,7 +237,9 @@ impl Block<'_> {
             let (max, sum) = softmax(isa, &mut row[keys.clone()]);
             (a[r], b[r]) = merge_sums(isa, &mut partial.max[r], &mut partial.sum[r], max, sum);
         }
-        by_type!(self.values, E, numbers => self.values::<I, E, R>(isa, numbers, &scores, keys, (&a, &b), partial.out));
+        by_type!(self.values, E, numbers => {
+            isa.vectorize(Values::<E, R> { block: self, numbers, weights: &scores, keys, factors: (&a, &b), out: partial.out });
+        });
     }
 
     /// What row `r` sees of this page, counted from the page's start; empty ranges are `0..0`.
@@ -194,13 +252,7 @@ impl Block<'_> {
 
     /// `scores[r][key] = Σ_d q[r][d] · k[d][key]` for whole vectors of keys.
     #[inline(always)]
-    fn scores<I: Isa, E: Element, const R: usize>(
-        &self,
-        isa: I,
-        numbers: &[E::Number],
-        scores: &mut [[f32; PAGE]; R],
-        keys: Range<usize>,
-    ) {
+    fn scores<I: Isa, E: Element, const R: usize>(&self, isa: I, numbers: &[E::Number], scores: &mut [[f32; PAGE]; R], keys: Range<usize>) {
         if keys.len().is_multiple_of(2 * I::LANES) {
             for key in keys.step_by(2 * I::LANES) {
                 self.score_vectors::<I, E, R, 2>(isa, numbers, scores, key);
@@ -280,7 +332,9 @@ impl Block<'_> {
                 add_by_query(isa, (table, content.q, self.width), self.views, self.start, scores, keys.clone());
             }
             if let Some(table) = content.by_key {
-                by_type!(self.keys, E, numbers => self.add_by_key::<I, E, R>(isa, numbers, table, scores, keys.clone()));
+                by_type!(self.keys, E, numbers => {
+                    isa.vectorize(ByKey::<E, R> { block: self, numbers, table, scores: &mut *scores, keys: keys.clone() });
+                });
             }
         }
         if let Some(bias) = self.slots.bias {

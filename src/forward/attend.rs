@@ -198,14 +198,7 @@ impl AttentionStep<'_> {
     }
 
     /// Items that go over all their pages: each writes its rows of the output itself.
-    fn run_whole(
-        &self,
-        crew: &mut Crew<'_>,
-        caches: &[&LayerCache],
-        scratch: &mut [AttentionScratch],
-        items: &[Item],
-        out: &mut [f32],
-    ) {
+    fn run_whole(&self, crew: &mut Crew<'_>, caches: &[&LayerCache], scratch: &mut [AttentionScratch], items: &[Item], out: &mut [f32]) {
         if items.is_empty() {
             return;
         }
@@ -240,14 +233,7 @@ impl AttentionStep<'_> {
     }
 
     /// Items of one page each: every worker leaves its pages' partial softmaxes, the leader merges them page after page.
-    fn run_split(
-        &self,
-        crew: &mut Crew<'_>,
-        caches: &[&LayerCache],
-        scratch: &mut [AttentionScratch],
-        items: &[Item],
-        out: &mut [f32],
-    ) {
+    fn run_split(&self, crew: &mut Crew<'_>, caches: &[&LayerCache], scratch: &mut [AttentionScratch], items: &[Item], out: &mut [f32]) {
         if items.is_empty() {
             return;
         }

@@ -10,7 +10,7 @@ mod ring;
 pub use crate::attention::CacheType;
 pub use layer::LayerCache;
 pub use page::{Page, PageSlot};
-pub use ring::{Policy, Ring, Sight};
+pub use ring::{DEFAULT_SINKS, Policy, Ring, Sight};
 
 use crate::attention::PAGE;
 use crate::error::SessionError;
@@ -118,12 +118,7 @@ impl Cache {
     ///
     /// # Errors
     /// Where the policy leaves no room for tokens.
-    pub fn new(
-        shapes: impl Iterator<Item = LayerShape>,
-        format: CacheFormat,
-        bound: usize,
-        policy: Policy,
-    ) -> Result<Cache, SessionError> {
+    pub fn new(shapes: impl Iterator<Item = LayerShape>, format: CacheFormat, bound: usize, policy: Policy) -> Result<Cache, SessionError> {
         let sinks = if let Policy::Ring { sinks } = policy { sinks } else { 0 };
         let layers = shapes.map(|shape| LayerCache::new(shape, format)).collect();
         Ok(Cache { layers, ring: Ring::new(bound, sinks)?, policy, len: 0 })

@@ -56,7 +56,10 @@ pub struct PageSlot<'a> {
 impl Page {
     /// Zeros for `n_heads` heads of `d_head`.
     pub fn new((keys, values): (CacheType, CacheType), n_heads: usize, d_head: usize) -> Page {
-        Page { keys: Side::new(keys, n_heads * keys.width(d_head) * PAGE), values: Side::new(values, n_heads * values.width(d_head) * PAGE) }
+        Page {
+            keys: Side::new(keys, n_heads * keys.width(d_head) * PAGE),
+            values: Side::new(values, n_heads * values.width(d_head) * PAGE),
+        }
     }
 
     /// Keys and values of head `head` of `n_heads`.

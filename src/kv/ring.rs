@@ -21,12 +21,8 @@ pub enum Policy {
     Stop,
 }
 
-impl Default for Policy {
-    /// A ring with the paper's four sinks.
-    fn default() -> Self {
-        Policy::Ring { sinks: 4 }
-    }
-}
+/// The paper's four.
+pub const DEFAULT_SINKS: usize = 4;
 
 /// Tokens that a query sees, and the position at which it stands to them.
 #[derive(Debug, Clone, PartialEq, Eq)]

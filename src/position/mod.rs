@@ -3,6 +3,8 @@
 
 mod distance;
 mod rope;
+mod scheme;
 
 pub use distance::{DistanceBias, Relative, t5_bucket};
 pub use rope::{Rotation, TurnTable};
+pub use scheme::Scheme;

@@ -4,8 +4,8 @@
 use super::speculation::Speculation;
 use super::{Model, Session, Stats};
 use crate::error::Error;
-use crate::kv::Policy;
 use crate::generate::{FinishReason, Sampled, Sampler, SamplerOptions, StopStrings, Stopper};
+use crate::kv::Policy;
 use crate::text::{Decoder, Special};
 use crate::types::TokenId;
 use std::collections::VecDeque;

@@ -22,9 +22,10 @@ pub use generation::{Event, GenerateOptions, Generation};
 pub use model::{Model, ModelOptions};
 pub use stats::Stats;
 
+use crate::attention::PAGE;
 use crate::error::{Error, SessionError};
 use crate::forward::{Output, Positions, Segment};
-use crate::kv::{Cache, Policy};
+use crate::kv::{Cache, DEFAULT_SINKS, Policy};
 use crate::text::Special;
 use crate::types::TokenId;
 use model::Shared;
@@ -71,7 +72,8 @@ impl Session {
             return Err(SessionError::Option { option: "context", found: "0".into(), expected: "at least 1 token" }.into());
         }
         let positions = Arc::new(model.decoder.positions(&model.file, context)?);
-        let policy = options.policy.unwrap_or_default();
+        // A context of very few tokens holds no four sinks; who asks for sinks gets them or an error.
+        let policy = options.policy.unwrap_or(Policy::Ring { sinks: DEFAULT_SINKS.min(context / 2) });
         let cache = Cache::new(model.decoder.cache_shapes(), model.cache_format, context, policy)?;
         Ok(Session { model, tokens: Transcript::default(), cache, positions, logits: Vec::new(), stats: Stats::default() })
     }
@@ -132,9 +134,10 @@ impl Session {
         self.cache.bytes()
     }
 
-    /// Bytes of the cache when it is full.
+    /// Bytes of the cache when it is full: where the oldest tokens leave, they do so batch by batch and page by page.
     pub fn cache_bound_bytes(&self) -> usize {
-        self.model.cache_bytes(self.context())
+        let turning = if self.policy() == Policy::Stop { 0 } else { BATCH + PAGE };
+        self.model.cache_bytes(self.context() + turning)
     }
 
     /// What has been computed so far and how long it took.
@@ -255,6 +258,11 @@ impl Session {
         self.tokens = Transcript::default();
         self.logits.clear();
         self.cache.truncate(0);
+    }
+
+    /// How many tokens `tokens` and the session have in common from the beginning on; 0 where the session has dropped more than they are.
+    pub fn shared_prefix(&self, tokens: &[TokenId]) -> usize {
+        self.tokens.common_prefix(tokens)
     }
 
     /// Makes the session hold exactly `tokens`, computing only what comes after the longest prefix that it holds already. Returns

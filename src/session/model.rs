@@ -6,6 +6,7 @@ use crate::file::{LoadMode, ModelFile};
 use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Segment, Workspace};
 use crate::kv::{CacheFormat, CacheType};
 use crate::parallel::{Team, machine};
+use crate::position::Scheme;
 use crate::text::{ChatTemplate, Tokenizer};
 use kinglet_models::Spec;
 use kinglet_quant::isa::Level;
@@ -23,6 +24,8 @@ pub struct ModelOptions {
     pub reference: bool,
     /// How sessions store keys and values; `None` is f16, or f32 with `reference`.
     pub cache: Option<CacheFormat>,
+    /// A position scheme in the place of the file's.
+    pub position: Option<Scheme>,
 }
 
 /// An opened model. Clones share everything; sessions of one model may run on different threads.
@@ -62,7 +65,10 @@ impl Model {
     /// As [`Model::open`]; where `KINGLET_ISA` names a level that this machine lacks; where threads can't be started.
     pub fn open_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Model, Error> {
         let file = ModelFile::open_with(path.as_ref(), options.load)?;
-        let spec = kinglet_models::resolve(&file)?;
+        let mut spec = kinglet_models::resolve(&file)?;
+        if let Some(scheme) = &options.position {
+            scheme.apply(&mut spec)?;
+        }
         let arithmetic = if options.reference { Arithmetic::Reference } else { Arithmetic::Fast(Level::detect()?) };
         let decoder = Decoder::find(&file, spec, arithmetic)?;
         let threads = options.threads.unwrap_or_else(machine::threads);
@@ -104,6 +110,11 @@ impl Model {
     /// Bytes of weights that a decoded token reads.
     pub fn bytes_per_token(&self) -> usize {
         self.shared.decoder.bytes_per_token()
+    }
+
+    /// How sessions store keys and values.
+    pub fn cache_format(&self) -> CacheFormat {
+        self.shared.cache_format
     }
 
     /// Bytes of cache that a session with `context` tokens holds.

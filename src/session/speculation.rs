@@ -5,8 +5,8 @@
 use super::Session;
 use crate::error::Error;
 use crate::forward::Output;
-use crate::kv::Policy;
 use crate::generate::{LookupOptions, PromptLookup, Sampled, Sampler, verify};
+use crate::kv::Policy;
 use crate::types::TokenId;
 use std::collections::VecDeque;
 

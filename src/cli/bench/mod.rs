@@ -9,6 +9,7 @@ mod report;
 use super::flags::OpenFlags;
 use super::terminal::{count_bar, note};
 use super::{Command, Failure, interrupt, store};
+use crate::kv::Policy;
 use crate::types::TokenId;
 use crate::{Model, Session, SessionOptions};
 use clap::ValueEnum;
@@ -168,7 +169,8 @@ impl Bench {
         for subject in subjects {
             for n_depth in numbers("-d", &self.n_depth)? {
                 for &(n_prompt, n_gen) in &shapes {
-                    let mut base = subject.model.session(SessionOptions { context: Some(n_depth + n_prompt + n_gen) })?;
+                    let mut base =
+                        subject.model.session(SessionOptions { context: Some(n_depth + n_prompt + n_gen), policy: Some(Policy::Stop) })?;
                     if n_depth > 0 {
                         base.feed(&tokens(&subject.model, n_depth))?;
                     }
