@@ -1,5 +1,6 @@
 //! The list of families, and the way from a file's architecture to one of them.
 
+mod bloom;
 mod cohere;
 mod cohere2;
 mod falcon;
@@ -13,6 +14,7 @@ mod granite;
 mod llama;
 mod mistral;
 mod mixtral;
+mod mpt;
 mod olmo2;
 mod opt;
 mod phi2;
@@ -67,6 +69,8 @@ pub const FAMILIES: &[Family] = &[
     cohere::FAMILY,
     cohere2::FAMILY,
     falcon::FAMILY,
+    mpt::FAMILY,
+    bloom::FAMILY,
 ];
 
 impl Family {
