@@ -5,7 +5,7 @@
 //! Where a stream has outgrown its cache, a query is packed once more for each anchor that was left behind, as it stands to it.
 
 use super::batch::{Rows, Span};
-use super::decoder::LayerWeights;
+use super::layer::LayerWeights;
 use super::linear::Arithmetic;
 use super::positions::LayerPositions;
 use super::profile::Amount;
@@ -139,8 +139,7 @@ impl AttentionStep<'_> {
         padding.fill(0.0);
         used.copy_from_slice(&heads[head * d..(head + 1) * d]);
         if let Some(norms) = self.layer.qk_norm.as_ref().filter(|norms| norms.per_head) {
-            let norm = if query.is_some() { &norms.q } else { &norms.k };
-            norm.apply(self.arithmetic.level(), &heads[head * d..(head + 1) * d], used);
+            norms.of(query.is_some(), head).apply(self.arithmetic.level(), &heads[head * d..(head + 1) * d], used);
         }
         self.positions.turn(row, query.flatten(), used);
         if self.format.mixes_keys() {
