@@ -170,7 +170,7 @@ fn smollm3_has_layers_without_positions() {
 #[test]
 fn gemmas_differ_in_norms_caps_and_rotations() {
     let gemma = spec("gemma");
-    assert_eq!((gemma.embedding_scale, gemma.final_norm.weight_offset), (4.0, 1.0));
+    assert_eq!((gemma.embedding_scale, gemma.final_norm.as_ref().unwrap().weight_offset), (4.0, 1.0));
     assert_eq!(dense(&gemma.layers[0]).activation, Activation::GeluTanh);
 
     let gemma2 = spec("gemma2");
@@ -182,7 +182,7 @@ fn gemmas_differ_in_norms_caps_and_rotations() {
     for (name, offset) in [("gemma3", 1.0), ("gemma3.gguf", 0.0)] {
         let gemma3 = spec(name);
         let norm = gemma3.layers[0].attention.qk_norm.as_ref().unwrap();
-        assert_eq!((norm.per_head, norm.q.weight_offset), (true, offset), "{name}");
+        assert_eq!((norm.per_head, norm.q[0].weight_offset), (true, offset), "{name}");
         assert_eq!((rope(&gemma3, 1).base, &rope(&gemma3, 1).scaling), (7000.0, &RopeScaling::Linear { factor: 8.0 }), "{name}");
         assert_eq!((rope(&gemma3, 0).base, &rope(&gemma3, 0).scaling), (300.0, &RopeScaling::None), "{name}");
     }
@@ -193,10 +193,10 @@ fn phi3_cuts_its_fused_tensors_into_rows() {
     for (name, stem) in [("phi3-longrope", "model.layers.0.self_attn.qkv_proj"), ("phi3-longrope.gguf", "blk.0.attn_qkv")] {
         let spec = spec(name);
         let Attention { q, k, v, .. } = &spec.layers[0].attention;
-        assert_eq!(q.weight, Part { name: format!("{stem}.weight"), rows: Some(0..32) });
-        assert_eq!((&k.weight.rows, &v.weight.rows), (&Some(32..48), &Some(48..64)));
+        assert_eq!(q.weight, Part { rows: Rows::Range(0..32), ..Part::whole(format!("{stem}.weight")) });
+        assert_eq!((&k.weight.rows, &v.weight.rows), (&Rows::Range(32..48), &Rows::Range(48..64)));
         let Dense { gate, up, .. } = dense(&spec.layers[0]);
-        assert_eq!((&gate.as_ref().unwrap().weight.rows, &up.weight.rows), (&Some(0..24), &Some(24..48)));
+        assert_eq!((&gate.as_ref().unwrap().weight.rows, &up.weight.rows), (&Rows::Range(0..24), &Rows::Range(24..48)));
     }
 }
 
@@ -222,7 +222,7 @@ fn granite_multiplies() {
 #[test]
 fn experts_lie_stacked_or_one_by_one() {
     let gguf = spec("mixtral.gguf");
-    assert_eq!(experts(&gguf.layers[0]).gate, ExpertTensors::Stacked(Part { name: "blk.0.ffn_gate_exps.weight".into(), rows: None }));
+    assert_eq!(experts(&gguf.layers[0]).gate, ExpertTensors::Stacked(Part::whole("blk.0.ffn_gate_exps.weight".into())));
     let mixtral = spec("mixtral");
     let layer = experts(&mixtral.layers[1]);
     assert_eq!((layer.n_experts, layer.n_used, layer.normalise, layer.d_ff), (4, 2, true, 12));
@@ -244,8 +244,8 @@ fn experts_of_one_fused_tensor_are_cut_into_gate_and_up() {
     let spec = memory.resolve().unwrap();
     let layer = experts(&spec.layers[1]);
     let ExpertTensors::Stacked(up) = &layer.up else { panic!() };
-    assert_eq!((up.name.as_str(), &up.rows), ("model.layers.1.mlp.experts.gate_up_proj", &Some(8..16)));
-    assert!(matches!(&layer.down, ExpertTensors::Stacked(down) if down.rows.is_none()));
+    assert_eq!((up.name.as_str(), &up.rows), ("model.layers.1.mlp.experts.gate_up_proj", &Rows::Range(8..16)));
+    assert!(matches!(&layer.down, ExpertTensors::Stacked(down) if down.rows == Rows::All));
 }
 
 #[test]
@@ -292,5 +292,5 @@ fn defaults_are_those_of_the_configuration_class() {
     // 8 heads of 256 instead of 4 of 8: the tensors say otherwise, and the error shows what was assumed.
     assert!(matches!(gemma.resolve(), Err(ModelError::WrongShape { expected, .. }) if expected == [2048, 16] || expected == [256]));
     assert_eq!(Memory::of("llama").without("max_position_embeddings").resolve().unwrap().trained_context, 2048);
-    assert_eq!(Memory::of("qwen2").without("rms_norm_eps").resolve().unwrap().final_norm.eps, 1e-6);
+    assert_eq!(Memory::of("qwen2").without("rms_norm_eps").resolve().unwrap().final_norm.unwrap().eps, 1e-6);
 }

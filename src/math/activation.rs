@@ -23,7 +23,7 @@ impl Gated<'_> {
     /// Where the lengths differ.
     pub fn run(self, level: Level) {
         assert!(self.gate.len() == self.up.len() && self.up.len() == self.y.len(), "gate, up and product differ in width");
-        level.run(self);
+        level.run_vectors(self);
     }
 }
 
