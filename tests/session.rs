@@ -4,6 +4,7 @@ use kinglet::error::SessionError;
 use kinglet::forward::Output;
 use kinglet::kv::Policy;
 use kinglet::{Error, Event, FinishReason, GenerateOptions, Message, Model, Session, SessionOptions, TokenId, feed_together};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/tiny.gguf");
 
@@ -101,4 +102,28 @@ fn a_chat_that_is_cancelled_before_its_first_token_ends_in_order() {
     let events: Vec<Event> = session.chat(&messages, options).unwrap().map(Result::unwrap).collect();
     assert!(matches!(&events[..], [Event::Finished { reason: FinishReason::Cancelled, .. }]), "{events:?}");
     assert!(session.is_empty());
+}
+
+#[test]
+fn a_cancelled_feed_leaves_the_session_as_it_was() {
+    let (mut session, mut undisturbed) = (session(2000), session(2000));
+    for session in [&mut session, &mut undisturbed] {
+        session.feed(&tokens(40)).unwrap();
+    }
+    let raised = AtomicBool::new(true);
+    assert!(!session.feed_until(&tokens(100), Some(&raised), |_| panic!("no batch is done")).unwrap());
+    assert_eq!(session.len(), 40);
+    let cancel = AtomicBool::new(false);
+    let long: Vec<TokenId> = tokens(100).repeat(15);
+    assert!(
+        !session.feed_until(&long, Some(&cancel), |_| cancel.store(true, Ordering::Relaxed)).unwrap(),
+        "after the first of its batches"
+    );
+    assert_eq!(session.len(), 40);
+    assert!(session.outputs_until(&tokens(3), None, Output::Logits, Some(&raised)).unwrap().is_none());
+    assert_eq!(session.logits().unwrap(), undisturbed.logits().unwrap());
+    for session in [&mut session, &mut undisturbed] {
+        session.feed(&tokens(200)).unwrap();
+    }
+    assert_eq!(session.logits().unwrap(), undisturbed.logits().unwrap());
 }

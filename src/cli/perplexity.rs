@@ -76,14 +76,15 @@ impl Command for Perplexity {
         let (begin, mut done) = (Instant::now(), 0);
         let bar = count_bar(wanted as u64, "scoring chunks");
         let each_line = !io::stderr().is_terminal();
-        let score = perplexity(&mut session, &tokens, self.context, bos, |chunk, _, score| {
+        let cancel = interrupt.flag();
+        let score = perplexity(&mut session, &tokens, self.context, bos, Some(&cancel), |chunk, _, score| {
             done = chunk;
             bar.set_position(chunk as u64);
             bar.set_message(format!("perplexity {:.4}", score.value()));
             if each_line {
                 note(format!("[{chunk}/{wanted}] {:.4}", score.value()));
             }
-            chunk < wanted && !interrupt.raised()
+            chunk < wanted
         })?;
         bar.finish_and_clear();
         self.print(&score, done, begin.elapsed().as_secs_f64())?;

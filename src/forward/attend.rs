@@ -5,9 +5,10 @@
 //! Where a stream has outgrown its cache, a query is packed once more for each anchor that was left behind, as it stands to it.
 
 use super::batch::{Rows, Span};
-use super::decoder::LayerWeights;
+use super::layer::LayerWeights;
 use super::linear::Arithmetic;
 use super::positions::LayerPositions;
+use super::profile::Amount;
 use crate::attention::{Attend, PAGE, Partial, Slots, View};
 use crate::kv::{CacheFormat, LayerCache, LayerShape, PageSlot, Sight};
 use crate::math::hadamard;
@@ -79,6 +80,19 @@ impl AttentionStep<'_> {
 
     fn width(&self) -> usize {
         (self.layer.attention.n_heads + 2 * self.layer.attention.n_kv_heads) * self.d_head()
+    }
+
+    /// What the step takes; keys of sinks and pins are not counted.
+    pub fn amount(&self) -> Amount {
+        let (attention, mut amount) = (&self.layer.attention, Amount::default());
+        for span in self.rows.spans() {
+            let rows = span.first_row..span.first_row + span.len;
+            let keys: usize = rows.clone().map(|row| self.sight(span, row, None).keys.len()).sum();
+            let held = self.sight(span, rows.end - 1, None).keys.end - self.sight(span, rows.start, None).keys.start;
+            amount.float += (2 * keys * attention.n_heads * self.stored()) as u64;
+            amount.bytes += (self.shape.bytes(PAGE, self.format) * held / PAGE) as u64;
+        }
+        amount
     }
 
     /// Stores the batch's keys and values in the caches of its sequences, one for each span.
@@ -283,7 +297,7 @@ impl AttentionStep<'_> {
                 total.clear(n, d);
             }
             let partial = Partial { max: &mut total.max, sum: &mut total.sum, out: &mut total.out };
-            self.arithmetic.level().run(Merge { partial, d_head: d, max: &mine[..n], sum: &mine[n..2 * n], out: &mine[2 * n..] });
+            self.arithmetic.level().run_vectors(Merge { partial, d_head: d, max: &mine[..n], sum: &mine[n..2 * n], out: &mine[2 * n..] });
             if items.get(index + 1).is_none_or(|next| (next.span, next.kv_head) != (item.span, item.kv_head)) {
                 self.finish(&total.out, &total.sum, &mut out[self.place(item)]);
             }
@@ -292,7 +306,7 @@ impl AttentionStep<'_> {
 
     /// Goes over the item's pages with its packed queries.
     fn attend(&self, cache: &LayerCache, item: &Item, scratch: &mut AttentionScratch) {
-        self.arithmetic.level().run(Attend {
+        self.arithmetic.level().run_vectors(Attend {
             q: &scratch.q,
             width: self.stored(),
             views: &scratch.views,

@@ -4,18 +4,28 @@
 use super::attend::{AttentionScratch, AttentionStep};
 use super::batch::{Rows, Segment};
 use super::embed::Embedding;
-use super::feed::FeedWeights;
 use super::input::Input;
+use super::layer::{LayerWeights, Pending};
 use super::linear::{Arithmetic, Product};
 use super::positions::{LayerPositions, Positions};
+use super::profile::{Amount, Profile, Step};
 use super::weights::NormWeights;
 use crate::error::{Error, SessionError};
 use crate::file::ModelFile;
 use crate::kv::{Cache, LayerCache, LayerShape};
 use crate::math::{add_scaled, softcap};
 use crate::parallel::Crew;
-use kinglet_models::{Attention, Norm, Residual, Spec};
+use kinglet_models::{Attention, Residual, Spec};
 use kinglet_quant::Scratch;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a layer of a pass may take, in multiply-accumulates of small integers: 60 ms on two cores with AVX-512, 100 ms with AVX2. A pass
+/// can be cancelled at three places in each layer.
+const LAYER_COST: u64 = 16_000_000_000;
+/// A multiply-accumulate of attention, in the same unit.
+const FLOAT_COST: u64 = 5;
+/// With fewer rows than this, unpacking weights takes too large a share.
+const FEWEST_ROWS: usize = 64;
 
 /// A decoder whose weights are found: ready to run.
 #[derive(Debug)]
@@ -29,32 +39,6 @@ pub struct Decoder {
     output: Product,
 }
 
-/// One layer's weights.
-#[derive(Debug)]
-pub struct LayerWeights {
-    /// The recipe: heads, window, scale.
-    pub attention: Attention,
-    /// Norms on queries and keys.
-    pub qk_norm: Option<QkNormWeights>,
-    residual: Residual,
-    attention_norm: Option<NormWeights>,
-    attention_post_norm: Option<NormWeights>,
-    feed_norm: Option<NormWeights>,
-    feed_post_norm: Option<NormWeights>,
-    qkv: Product,
-    o: Product,
-    feed: FeedWeights,
-}
-
-/// Norms on queries and keys.
-#[derive(Debug)]
-pub struct QkNormWeights {
-    q: Vec<NormWeights>,
-    k: Vec<NormWeights>,
-    /// Each head by itself, or the whole vector.
-    pub per_head: bool,
-}
-
 /// What every step of a pass needs beside its data.
 #[derive(Debug)]
 pub struct Context<'a, 'team> {
@@ -66,6 +50,31 @@ pub struct Context<'a, 'team> {
     pub arithmetic: Arithmetic,
     /// One for each worker.
     pub scratch: &'a mut [Scratch],
+    /// Where time is counted, if anywhere.
+    pub profile: Option<&'a mut Profile>,
+    /// Raised from elsewhere, ends the pass.
+    pub cancel: Option<&'a AtomicBool>,
+}
+
+/// The pass ends before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl Context<'_, '_> {
+    /// Asked between steps that may take long.
+    ///
+    /// # Errors
+    /// Where the pass is to end.
+    pub fn go_on(&self) -> Result<(), Cancelled> {
+        if self.cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) { Err(Cancelled) } else { Ok(()) }
+    }
+
+    /// A step has ended that did `amount`.
+    pub fn lap(&mut self, step: Step, amount: impl FnOnce() -> Amount) {
+        if let Some(profile) = &mut self.profile {
+            profile.lap(step, self.crew, amount());
+        }
+    }
 }
 
 /// What a pass works with.
@@ -79,6 +88,10 @@ pub struct Means<'a, 'team> {
     pub positions: &'a Positions,
     /// Buffers.
     pub work: &'a mut Workspace,
+    /// Where time is counted, if anywhere.
+    pub profile: Option<&'a mut Profile>,
+    /// Raised from elsewhere, ends the pass at its next step.
+    pub cancel: Option<&'a AtomicBool>,
 }
 
 /// A layer in its place.
@@ -89,14 +102,6 @@ struct Place<'a> {
     positions: LayerPositions<'a>,
     /// The earlier layer's last block; `None` before the first layer.
     pending: Option<Pending<'a>>,
-}
-
-/// A block whose output is still in `Workspace::step`: how it is to be added to the stream.
-#[derive(Debug, Clone, Copy)]
-struct Pending<'a> {
-    post_norm: Option<&'a NormWeights>,
-    /// The norm is over the sum and not over the block's output.
-    of_sum: bool,
 }
 
 /// Buffers of a pass, kept from one pass to the next.
@@ -168,6 +173,18 @@ impl Decoder {
         self.layers.iter().map(layer).sum::<usize>() + self.output.bytes()
     }
 
+    /// Rows of a prefill that a pass may take at once after `depth` tokens, at most `most`, such that no step of a layer takes much
+    /// longer than a cancelled pass may.
+    pub fn rows_at_once(&self, depth: usize, most: usize) -> usize {
+        let of = |layer: &LayerWeights| {
+            let Attention { n_heads, d_head, window, .. } = layer.attention;
+            let keys = (depth + most).min(window.unwrap_or(usize::MAX));
+            layer.qkv.macs() + layer.o.macs() + layer.feed.macs() + FLOAT_COST * (2 * keys * n_heads * d_head) as u64
+        };
+        let row = self.layers.iter().map(of).max().unwrap_or(0).max(1);
+        usize::try_from(LAYER_COST / row).unwrap_or(most).clamp(FEWEST_ROWS.min(most), most)
+    }
+
     /// The position schemes of all layers, for sequences that may grow to `context` tokens.
     ///
     /// # Errors
@@ -178,39 +195,57 @@ impl Decoder {
     }
 
     /// Runs `segments` through the model, adds them to their caches, and appends the wanted rows of `output` to `out`, row-major, in the
-    /// order of the segments.
+    /// order of the segments. False where the pass was cancelled: the caches then hold what they held, and `out` is as it was.
     ///
     /// # Errors
     /// Where a token is outside the vocabulary or a cache would pass its bound; no cache has changed then.
-    pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<(), Error> {
-        let Means { crew, file, positions, work } = means;
+    pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<bool, Error> {
+        let Means { crew, file, positions, work, mut profile, cancel } = means;
         let rows = Rows::new(segments);
         if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
             return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
         }
         self.reaches(rows.spans().iter().map(|span| span.positions().end).max().unwrap_or(0))?;
+        if let Some(profile) = &mut profile {
+            profile.begin(crew);
+        }
         for segment in segments.iter_mut() {
             segment.cache.reserve(segment.tokens.len())?;
         }
         work.scratch.resize_with(crew.threads(), Scratch::default);
         work.attention.resize_with(crew.threads(), AttentionScratch::default);
         let mut scratch = std::mem::take(&mut work.scratch);
-        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch };
+        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch, profile, cancel };
         let tables = positions.tables(&rows);
         self.embedding.run(&mut context, &self.spec, &rows, work);
+        context.lap(Step::Embed, Amount::default);
         let mut caches: Vec<&mut Cache> = segments.iter_mut().map(|segment| &mut *segment.cache).collect();
+        let done = self.layers(&mut context, &rows, |index| positions.of_layer(index, &tables), &mut caches, work);
+        if let Ok(pending) = done {
+            self.outputs(&mut context, &rows, pending, work, output, out);
+            // What was written beyond the end of a cache becomes part of it only now.
+            segments.iter_mut().for_each(|segment| segment.cache.advance(segment.tokens.len()));
+        }
+        work.scratch = scratch;
+        Ok(done.is_ok())
+    }
+
+    /// All layers. The last one's last block is left in `work.step`; it is returned as [`Place::pending`].
+    fn layers<'a>(
+        &'a self,
+        context: &mut Context<'_, '_>,
+        rows: &Rows,
+        positions: impl Fn(usize) -> LayerPositions<'a>,
+        caches: &mut [&mut Cache],
+        work: &mut Workspace,
+    ) -> Result<Option<Pending<'a>>, Cancelled> {
         let mut pending = None;
         for (index, layer) in self.layers.iter().enumerate() {
-            let positions = positions.of_layer(index, &tables);
-            self.layer(&mut context, &Place { layer, index, positions, pending }, &rows, &mut caches, work);
+            context.go_on()?;
+            self.layer(context, &Place { layer, index, positions: positions(index), pending }, rows, caches, work)?;
             pending = Some(layer.pending(&layer.feed_post_norm));
         }
-        self.outputs(&mut context, &rows, pending, work, output, out);
-        work.scratch = scratch;
-        for segment in segments {
-            segment.cache.advance(segment.tokens.len());
-        }
-        Ok(())
+        Ok(pending)
     }
 
     /// That the model has positions for `context` tokens.
@@ -222,7 +257,14 @@ impl Decoder {
     }
 
     /// One layer. Its last block's output is left in `work.step`.
-    fn layer(&self, context: &mut Context<'_, '_>, place: &Place<'_>, rows: &Rows, caches: &mut [&mut Cache], work: &mut Workspace) {
+    fn layer(
+        &self,
+        context: &mut Context<'_, '_>,
+        place: &Place<'_>,
+        rows: &Rows,
+        caches: &mut [&mut Cache],
+        work: &mut Workspace,
+    ) -> Result<(), Cancelled> {
         let (layer, n) = (place.layer, rows.len());
         let (attention_norm, feed_norm) = (layer.attention_norm.as_ref(), layer.feed_norm.as_ref());
         let (qkv, feed) = (layer.qkv.wants(self.arithmetic), layer.feed.wants(self.arithmetic));
@@ -230,27 +272,37 @@ impl Decoder {
             // The feed-forward block goes first: what it read is still there for q, k and v, and `o` adds to what it gave.
             let wants = if feed_norm.is_some() { feed } else { (feed.0 || qkv.0, feed.1 || qkv.1) };
             self.join(context, wants, n, place.pending, feed_norm.or(attention_norm), work);
-            layer.feed.run(context, work);
+            layer.feed.run(context, work)?;
             if feed_norm.is_some() {
                 self.join(context, qkv, n, None, attention_norm, work);
             }
-            self.attend(context, place, rows, caches, work);
+            context.go_on()?;
+            self.attend(context, place, rows, caches, work)
         } else {
             self.join(context, qkv, n, place.pending, attention_norm, work);
-            self.attend(context, place, rows, caches, work);
+            self.attend(context, place, rows, caches, work)?;
             self.join(context, feed, n, Some(layer.pending(&layer.attention_post_norm)), feed_norm, work);
-            layer.feed.run(context, work);
+            context.go_on()?;
+            layer.feed.run(context, work)
         }
     }
 
     /// The attention block from `work.input` to `work.step`, which its output is added to in parallel layers.
-    fn attend(&self, context: &mut Context<'_, '_>, place: &Place<'_>, rows: &Rows, caches: &mut [&mut Cache], work: &mut Workspace) {
+    fn attend(
+        &self,
+        context: &mut Context<'_, '_>,
+        place: &Place<'_>,
+        rows: &Rows,
+        caches: &mut [&mut Cache],
+        work: &mut Workspace,
+    ) -> Result<(), Cancelled> {
         let &Place { layer, index, ref positions, .. } = place;
         let arithmetic = self.arithmetic;
         work.qkv.resize(rows.len() * layer.qkv.outputs(), 0.0);
         layer.qkv.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.qkv);
         layer.clip(&mut work.qkv);
         layer.norm_whole_vectors(arithmetic, &mut work.qkv);
+        context.lap(Step::Qkv, || layer.qkv.amount(rows.len()));
         let attention = &layer.attention;
         work.attended.resize(rows.len() * attention.n_heads * attention.d_head, 0.0);
         let mut caches: Vec<&mut LayerCache> = caches.iter_mut().map(|cache| &mut cache.layers_mut()[index]).collect();
@@ -258,9 +310,12 @@ impl Decoder {
             let (shape, format) = (first.shape(), first.format());
             let step = AttentionStep { layer, arithmetic, rows, positions, shape, format, qkv: &work.qkv };
             step.store(context.crew, &mut caches);
+            context.lap(Step::Store, Amount::default);
             let caches: Vec<&LayerCache> = caches.iter().map(|cache| &**cache).collect();
             step.run(context.crew, &caches, &mut work.attention, &mut work.attended);
+            context.lap(Step::Attention, || step.amount());
         }
+        context.go_on()?;
         let width = attention.n_heads * attention.d_head;
         let (attended, part, n) = (&work.attended, width / attention.n_kv_heads, rows.len());
         work.input.fill(context.crew, arithmetic, layer.o.wants(arithmetic), (n, width), &mut [], |row, _, y| {
@@ -268,8 +323,11 @@ impl Decoder {
                 y.copy_from_slice(&attended[(kv_head * n + row) * part..][..part]);
             }
         });
+        context.lap(Step::Attended, Amount::default);
         work.step.resize(n * self.spec.d_model, 0.0);
         layer.o.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.step);
+        context.lap(Step::Project, || layer.o.amount(n));
+        Ok(())
     }
 
     /// Adds the pending block's output to the residual stream (through its post norm, if any) and fills the next input with the normed
@@ -294,6 +352,7 @@ impl Decoder {
                 None => y.copy_from_slice(x),
             }
         });
+        context.lap(Step::Norm, Amount::default);
     }
 
     /// `x += residual_scale · post_norm(step)`, or `x = post_norm(x + residual_scale · step)`; `y` is scratch.
@@ -365,64 +424,6 @@ impl Decoder {
         if let Some(cap) = self.spec.logit_softcap {
             softcap(logits, cap);
         }
-    }
-}
-
-impl QkNormWeights {
-    /// The norm of a query head, or of a key head.
-    pub fn of(&self, query: bool, head: usize) -> &NormWeights {
-        let norms = if query { &self.q } else { &self.k };
-        &norms[if norms.len() == 1 { 0 } else { head }]
-    }
-}
-
-impl LayerWeights {
-    fn find(file: &ModelFile, layer: &kinglet_models::Layer, d_model: usize) -> Result<LayerWeights, Error> {
-        let norm = |norm: &Option<_>| norm.as_ref().map(|norm| NormWeights::read(file, norm, d_model)).transpose();
-        let attention = layer.attention.clone();
-        let (q, kv) = (attention.n_heads * attention.d_head, attention.n_kv_heads * attention.d_head);
-        let qk_norm = attention.qk_norm.as_ref().map(|norms| -> Result<_, Error> {
-            let width = |all| if norms.per_head { attention.d_head } else { all };
-            let read = |norms: &[Norm], width| norms.iter().map(|norm| NormWeights::read(file, norm, width)).collect::<Result<_, _>>();
-            Ok(QkNormWeights { q: read(&norms.q, width(q))?, k: read(&norms.k, width(kv))?, per_head: norms.per_head })
-        });
-        let o = Product::find(file, &[(&attention.o, d_model)], q)?;
-        Ok(LayerWeights {
-            qk_norm: qk_norm.transpose()?,
-            residual: layer.residual,
-            attention_norm: norm(&layer.attention_norm)?,
-            attention_post_norm: norm(&layer.attention_post_norm)?,
-            feed_norm: norm(&layer.feed_norm)?,
-            feed_post_norm: norm(&layer.feed_post_norm)?,
-            qkv: Product::find(file, &[(&attention.q, q), (&attention.k, kv), (&attention.v, kv)], d_model)?,
-            o: if layer.residual == Residual::Parallel { o.adding() } else { o },
-            feed: FeedWeights::find(file, &layer.feed, d_model)?,
-            attention,
-        })
-    }
-
-    /// The block that was just computed, with its post norm.
-    fn pending<'a>(&self, post_norm: &'a Option<NormWeights>) -> Pending<'a> {
-        Pending { post_norm: post_norm.as_ref(), of_sum: self.residual == Residual::Normed }
-    }
-
-    /// Holds queries, keys and values within bounds, where the family does so (MPT).
-    fn clip(&self, qkv: &mut [f32]) {
-        if let Some(clip) = self.attention.clip {
-            qkv.iter_mut().for_each(|x| *x = x.clamp(-clip, clip));
-        }
-    }
-
-    /// Norms all query heads together and all key heads together, where the family does so (OLMo 2).
-    fn norm_whole_vectors(&self, arithmetic: Arithmetic, qkv: &mut [f32]) {
-        let Some(norms) = self.qk_norm.as_ref().filter(|norms| !norms.per_head) else { return };
-        let (q_norm, k_norm) = (norms.of(true, 0), norms.of(false, 0));
-        let (q, k) = (q_norm.weight.len(), k_norm.weight.len());
-        let mut normed = vec![0.0; q + k];
-        for row in qkv.chunks_exact_mut(self.qkv.outputs()) {
-            q_norm.apply(arithmetic.level(), &row[..q], &mut normed[..q]);
-            k_norm.apply(arithmetic.level(), &row[q..q + k], &mut normed[q..]);
-            row[..q + k].copy_from_slice(&normed);
-        }
+        context.lap(Step::Output, || self.output.amount(n));
     }
 }

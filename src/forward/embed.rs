@@ -37,7 +37,7 @@ impl Embedding {
 
     /// Fills the stream, `work.x`: the tokens' embeddings, widened where they are narrow, with their positions', normed.
     pub fn run(&self, context: &mut Context<'_, '_>, spec: &Spec, rows: &Rows, work: &mut Workspace) {
-        let Context { crew, file, arithmetic, scratch } = context;
+        let Context { crew, file, arithmetic, scratch, .. } = context;
         let (n, d_model, arithmetic) = (rows.len(), spec.d_model, *arithmetic);
         work.x.resize(n * d_model, 0.0);
         let tokens = self.tokens.matrix(file);

@@ -2,6 +2,7 @@
 //! so that they share the quantised input and one crossing of the team.
 
 use super::input::Input;
+use super::profile::Amount;
 use super::weights::{Weight, bias};
 use crate::error::Error;
 use crate::file::ModelFile;
@@ -10,7 +11,7 @@ use crate::parallel::{Crew, cut_by_cost};
 use kinglet_models::Projection;
 use kinglet_quant::isa::Level;
 use kinglet_quant::{ColumnsMut, InputKind, Matrix, Scratch, Write, multiply, multiply_reference, wants};
-use std::ops::Range;
+use std::ops::{Add, Range};
 
 /// Rows that a worker takes at least: whole panels of every ISA level.
 const GRAIN: usize = 32;
@@ -95,7 +96,24 @@ impl Product {
 
     /// Bytes of weights that one pass reads.
     pub fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.weight.rows() * part.weight.row_bytes()).sum()
+        self.parts.iter().map(|part| part.weight.bytes()).sum()
+    }
+
+    /// Multiply-accumulates for one row.
+    pub fn macs(&self) -> u64 {
+        self.parts.iter().map(|part| (part.weight.rows() * part.weight.cols()) as u64).sum()
+    }
+
+    /// What one pass over `rows` rows takes.
+    pub fn amount(&self, rows: usize) -> Amount {
+        let of = |part: &Bound| {
+            let (macs, bytes) = ((rows * part.weight.rows() * part.weight.cols()) as u64, part.weight.bytes() as u64);
+            match wants(part.weight.ty()) {
+                InputKind::Quantised => Amount { integer: macs, float: 0, bytes },
+                InputKind::Dense => Amount { integer: 0, float: macs, bytes },
+            }
+        };
+        self.parts.iter().map(of).fold(Amount::default(), Amount::add)
     }
 
     /// Whether any (quantised, dense) form of the input is read.

@@ -6,4 +6,4 @@ pub mod machine;
 mod team;
 
 pub use cut::{cut_by_cost, cut_evenly};
-pub use team::{Crew, Team};
+pub use team::{Crew, Crossings, Team};

@@ -31,11 +31,11 @@ use crate::types::TokenId;
 use model::Shared;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use transcript::Transcript;
 
-/// Rows of one forward pass: bounds its memory, and how long a cancelled prefill goes on.
+/// Rows of one forward pass at most: bounds its memory.
 pub(crate) const BATCH: usize = 512;
 
 /// Limits of a session.
@@ -167,8 +167,8 @@ impl Session {
         Ok(tokens.len())
     }
 
-    /// As [`Session::feed`], in batches: `progress` hears how many tokens are done, and a raised `cancel` ends it between two batches
-    /// (`false` is returned, and the session is as before).
+    /// As [`Session::feed`], in batches: `progress` hears how many tokens are done, and a raised `cancel` ends it within some tens of
+    /// milliseconds (`false` is returned, and the session is as before).
     ///
     /// # Errors
     /// As [`Session::feed`].
@@ -205,13 +205,32 @@ impl Session {
     /// # Errors
     /// As [`Session::feed`].
     pub fn outputs_of(&mut self, tokens: &[TokenId], last: Option<usize>, output: Output) -> Result<Vec<f32>, Error> {
+        Ok(self.outputs_until(tokens, last, output, None)?.unwrap_or_default())
+    }
+
+    /// As [`Session::outputs_of`]. `None` where `cancel` was raised; some of the tokens may have been fed then.
+    ///
+    /// # Errors
+    /// As [`Session::feed`].
+    pub fn outputs_until(
+        &mut self,
+        tokens: &[TokenId],
+        last: Option<usize>,
+        output: Output,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Option<Vec<f32>>, Error> {
         self.catch_up_if_any()?;
         let first = tokens.len() - last.unwrap_or(tokens.len()).min(tokens.len());
         let mut rows = Vec::new();
-        for (index, batch) in tokens.chunks(BATCH).enumerate() {
-            let wanted = (index * BATCH + batch.len()).saturating_sub(first).min(batch.len());
-            let segment = Segment { cache: &mut self.cache, tokens: batch, outputs: wanted };
-            self.model.forward(&self.positions, &mut [segment], output, &mut rows)?;
+        let mut done = 0;
+        while done < tokens.len() {
+            let batch = &tokens[done..][..self.rows_at_once().min(tokens.len() - done)];
+            done += batch.len();
+            let segment = Segment { cache: &mut self.cache, tokens: batch, outputs: done.saturating_sub(first).min(batch.len()) };
+            if !self.model.forward(&self.positions, &mut [segment], output, cancel, &mut rows)? {
+                self.logits.clear();
+                return Ok(None);
+            }
             self.tokens.extend(batch);
         }
         self.drop_old();
@@ -220,7 +239,12 @@ impl Session {
             let n_vocab = self.model.decoder.spec().n_vocab;
             self.logits.extend(&rows[rows.len().saturating_sub(n_vocab)..]);
         }
-        Ok(rows)
+        Ok(Some(rows))
+    }
+
+    /// Rows of the next pass.
+    fn rows_at_once(&self) -> usize {
+        self.model.decoder.rows_at_once(self.cache.len(), BATCH)
     }
 
     /// A session that goes on from the same tokens by itself. The caches share what both hold.
@@ -305,15 +329,14 @@ impl Session {
         while self.cache.len() < self.tokens.len() {
             let at = self.cache.len();
             let rest = self.tokens.from(at);
-            let batch = &rest[..rest.len().min(BATCH)];
+            let batch = &rest[..rest.len().min(self.model.decoder.rows_at_once(at, BATCH))];
             let outputs = usize::from(at + batch.len() == self.tokens.len());
             let segment = Segment { cache: &mut self.cache, tokens: batch, outputs };
             self.logits.clear();
-            self.model.forward(&self.positions, &mut [segment], Output::Logits, &mut self.logits)?;
-            progress(self.cache.len() - first);
-            if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) && self.cache.len() < self.tokens.len() {
+            if !self.model.forward(&self.positions, &mut [segment], Output::Logits, cancel, &mut self.logits)? {
                 return Ok(false);
             }
+            progress(self.cache.len() - first);
         }
         self.stats.add(self.tokens.len() - first, start.elapsed());
         self.drop_old();
@@ -348,7 +371,7 @@ pub fn feed_together(sessions: &mut [(&mut Session, &[TokenId])]) -> Result<(), 
     let mut segments: Vec<Segment<'_>> =
         sessions.iter_mut().map(|(session, tokens)| Segment { cache: &mut session.cache, tokens, outputs: 1 }).collect();
     let mut logits = Vec::new();
-    model.forward(&positions, &mut segments, Output::Logits, &mut logits)?;
+    model.forward(&positions, &mut segments, Output::Logits, None, &mut logits)?;
     for ((session, tokens), logits) in sessions.iter_mut().zip(logits.chunks_exact(model.decoder.spec().n_vocab)) {
         session.tokens.extend(tokens);
         session.drop_old();

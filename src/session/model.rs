@@ -3,7 +3,7 @@
 use super::{Session, SessionOptions};
 use crate::error::Error;
 use crate::file::{LoadMode, ModelFile};
-use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Segment, Workspace};
+use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Profile, Segment, Workspace};
 use crate::kv::{CacheFormat, CacheType};
 use crate::parallel::{Team, machine};
 use crate::position::Scheme;
@@ -11,6 +11,7 @@ use crate::text::{ChatTemplate, Tokenizer};
 use kinglet_models::Spec;
 use kinglet_quant::isa::Level;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How a model is opened and computed.
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) cache_format: CacheFormat,
     team: Team,
     work: Mutex<Workspace>,
+    /// Counts passes while it is there.
+    profile: Mutex<Option<Profile>>,
     tokenizer: OnceLock<Tokenizer>,
     template: OnceLock<ChatTemplate>,
 }
@@ -75,8 +78,8 @@ impl Model {
         let team = Team::new(threads).map_err(|source| Error::Threads { threads, source })?;
         let exact = || CacheFormat::of(if options.reference { CacheType::F32 } else { CacheType::F16 });
         let cache_format = options.cache.unwrap_or_else(exact);
-        let (work, tokenizer, template) = (Mutex::default(), OnceLock::new(), OnceLock::new());
-        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_format, team, work, tokenizer, template }) })
+        let (work, profile, tokenizer, template) = (Mutex::default(), Mutex::default(), OnceLock::new(), OnceLock::new());
+        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_format, team, work, profile, tokenizer, template }) })
     }
 
     /// A new, empty session.
@@ -105,6 +108,16 @@ impl Model {
     /// How products are computed, and the instruction-set level.
     pub fn arithmetic(&self) -> Arithmetic {
         self.shared.decoder.arithmetic()
+    }
+
+    /// Measures the steps of all passes that begin from now on, of any session.
+    pub fn start_profile(&self) {
+        *self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner) = Some(Profile::default());
+    }
+
+    /// What was measured since [`Model::start_profile`], and no more is; `None` where it was not called.
+    pub fn take_profile(&self) -> Option<Profile> {
+        self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Bytes of weights that a decoded token reads.
@@ -161,18 +174,22 @@ impl Shared {
         Ok(self.template.get_or_init(|| template))
     }
 
-    /// One pass of the team over `segments`, whose wanted rows are appended to `out`.
+    /// One pass of the team over `segments`, whose wanted rows are appended to `out`. False where `cancel` was raised: nothing has changed
+    /// then.
     pub(crate) fn forward(
         &self,
         positions: &Positions,
         segments: &mut [Segment<'_>],
         output: Output,
+        cancel: Option<&AtomicBool>,
         out: &mut Vec<f32>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         // A file that was cut short since would end the process with a signal when its lost pages are read.
         self.file.check()?;
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        let means = Means { crew: &mut self.team.gather(), file: &self.file, positions, work: &mut work };
+        let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
+        let (crew, profile) = (&mut self.team.gather(), profile.as_mut());
+        let means = Means { crew, file: &self.file, positions, work: &mut work, profile, cancel };
         self.decoder.forward(means, segments, output, out)
     }
 

@@ -2,7 +2,7 @@
 //! function call) and is there so that everything runs everywhere, with the same bits. The larger operations stay functions: inlined, they
 //! would be half of the crate's machine code.
 
-use super::{Isa, Level, Op};
+use super::{Isa, Level, Op, Rows};
 use half::{bf16, f16};
 use std::array::from_fn;
 
@@ -203,9 +203,8 @@ impl Isa for Scalar {
     }
 
     #[inline(never)]
-    fn transpose(self, bytes: &[u8], stride: usize) -> [I; 4] {
-        let dword = |at: usize| i32::from_le_bytes(*bytes[at..].first_chunk().expect("16 bytes of 8 rows"));
-        from_fn(|t| from_fn(|lane| dword(lane * stride + 4 * t)))
+    fn transpose(self, rows: Rows<'_>, at: usize) -> [I; 4] {
+        from_fn(|t| from_fn(|lane| i32::from_le_bytes(rows.four(lane, at + 4 * t))))
     }
 
     #[inline]

@@ -169,7 +169,7 @@ impl Tile<'_> {
             if C == 1 {
                 // Each weight is used once: fetch the next rows, from first to last, as these are multiplied.
                 let next = R * (cols + k) * E::BYTES;
-                isa.prefetch(bytes, next, next + R * SUMS * E::BYTES, true);
+                isa.prefetch(bytes, next, (R * SUMS * E::BYTES).div_ceil(64), true);
             }
             add_sixteen::<I, E, R, C>(isa, k, &weights, &activations, &mut sums);
             k += SUMS;

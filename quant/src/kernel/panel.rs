@@ -12,9 +12,9 @@
 
 use super::activations::Block;
 use super::block::{Weights, flip, multiply_block};
-use super::lanes::{Kind, Lanes, Lanes32, Rows, Sink};
+use super::lanes::{Kind, Lanes, Lanes32, Sink};
 use super::output::Output;
-use crate::isa::{Isa, Op};
+use crate::isa::{Isa, Op, Rows};
 use crate::matrix::Matrix;
 use std::marker::PhantomData;
 
@@ -134,10 +134,10 @@ impl<L: Lanes> Op for Unpack<'_, L> {
         let subs = L::TYPE.block_len() / Block::LEN;
         for v in 0..V {
             let (start, _) = self.slice.lanes::<I>(v);
-            let bytes = &self.weights.bytes()[start * stride..];
+            let rows = Rows::new(&self.weights.bytes()[start * stride..], stride, I::LANES);
             let mut filler = Filler::<L::Kind> { quads: self.quads, scales: self.scales, v, block: 0, kind: PhantomData };
             for block in self.slice.from / subs..self.slice.to / subs {
-                L::unpack(isa, Rows { bytes: &bytes[block * block_bytes..], stride }, &mut filler);
+                L::unpack(isa, rows.window(block * block_bytes, block_bytes), &mut filler);
             }
         }
     }

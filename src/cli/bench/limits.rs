@@ -3,6 +3,7 @@
 
 use super::record::Subject;
 use crate::cli::machine::processor;
+use crate::forward::Amount;
 use kinglet_models::{Attention, FeedForward, Spec};
 use kinglet_quant::isa::Level;
 use kinglet_quant::limits::{f32_peak, integer_peak, read_bandwidth};
@@ -54,6 +55,13 @@ impl Limits {
 }
 
 impl Limit {
+    /// Which share of `seconds` the machine needs for `amount` at best; `None` where there is nothing to multiply or to read.
+    pub fn share(&self, amount: &Amount, seconds: f64) -> Option<f64> {
+        let multiplying = amount.integer as f64 / self.multiply + amount.float as f64 / self.multiply_f32;
+        let least = f64::max(multiplying, amount.bytes as f64 / self.read);
+        (least > 0.0).then_some(least / seconds)
+    }
+
     /// Tokens per second that a test could reach: a token that is written reads all weights that it uses and the cache before it; a
     /// token that is read is multiplied with them.
     pub fn tokens_per_second(&self, subject: &Subject, n_prompt: usize, n_gen: usize, n_depth: usize) -> f64 {

@@ -2,6 +2,7 @@
 //! machine could do at best. Repeats are interleaved: a machine that slows down for a while slows all tests down alike.
 
 mod limits;
+mod profile;
 mod ranges;
 mod record;
 mod report;
@@ -9,12 +10,14 @@ mod report;
 use super::flags::OpenFlags;
 use super::terminal::{count_bar, note};
 use super::{Command, Failure, interrupt, store};
+use crate::forward::Profile;
 use crate::kv::Policy;
 use crate::types::TokenId;
 use crate::{Model, Session, SessionOptions};
 use clap::ValueEnum;
 use limits::Limits;
 use record::{Record, Subject};
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -23,6 +26,7 @@ Examples:
   kinglet bench
   kinglet bench -m a.gguf,b.gguf -p 512 -n 128 -t 1,2 -r 5
   kinglet bench -p 0 -n 64 -d 0,1024,4096            how decoding slows down with the context
+  kinglet bench -p 512 -n 64 --profile               where the time goes, step by step
   kinglet bench -o json > today.json                 keys as llama-bench's
 
 ppN: reading a prompt of N tokens; tgN: writing N tokens; @ dN: after N tokens of context. In the table, `of limit` is the share \
@@ -68,6 +72,10 @@ pub struct Bench {
     #[arg(long)]
     no_warmup: bool,
 
+    /// Measure each step of the passes too, and print a table of them
+    #[arg(long)]
+    profile: bool,
+
     /// How the results are printed
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Md)]
     output: Format,
@@ -98,6 +106,8 @@ struct Test<'a> {
     /// Holds `n_depth` tokens.
     base: Session,
     samples: Vec<Duration>,
+    /// The steps of all samples, with `--profile`.
+    profile: Option<Profile>,
 }
 
 impl Command for Bench {
@@ -121,8 +131,7 @@ impl Command for Bench {
                 if repetition == 0 && !self.no_warmup {
                     test.warm_up()?;
                 }
-                let sample = test.measure()?;
-                test.samples.push(sample);
+                test.repeat(self.profile)?;
                 bar.inc(1);
             }
         }
@@ -130,6 +139,7 @@ impl Command for Bench {
         let records: Vec<Record> = tests.iter().map(|test| Record::new(test, &limits)).collect();
         report::print(self.output, &records)?;
         if self.output == Format::Md {
+            profile::print(&mut io::stdout().lock(), &tests, &limits)?;
             note(limits.to_string());
         }
         Ok(())
@@ -174,7 +184,7 @@ impl Bench {
                     if n_depth > 0 {
                         base.feed(&tokens(&subject.model, n_depth))?;
                     }
-                    tests.push(Test { subject, n_prompt, n_gen, n_depth, base, samples: Vec::new() });
+                    tests.push(Test { subject, n_prompt, n_gen, n_depth, base, samples: Vec::new(), profile: None });
                 }
             }
         }
@@ -191,6 +201,19 @@ impl Test<'_> {
         }
         if self.n_gen > 0 {
             session.feed(&tokens(&self.subject.model, 1))?;
+        }
+        Ok(())
+    }
+
+    /// One run more, whose steps are measured where `profile`.
+    fn repeat(&mut self, profile: bool) -> Result<(), Failure> {
+        if profile {
+            self.subject.model.start_profile();
+        }
+        let sample = self.measure()?;
+        self.samples.push(sample);
+        if let Some(steps) = self.subject.model.take_profile() {
+            self.profile.get_or_insert_default().add(&steps);
         }
         Ok(())
     }

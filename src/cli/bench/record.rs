@@ -2,6 +2,7 @@
 
 use super::Test;
 use super::limits::Limits;
+use super::profile;
 use crate::Model;
 use crate::cli::machine;
 use crate::forward::Arithmetic;
@@ -120,6 +121,7 @@ impl Record {
             ("multiply_g_per_s", limit.map(|limit| limit.multiply / 1e9).into()),
             ("limit_ts", limit_ts.into()),
             ("share_of_limit", share.into()),
+            ("profile", test.profile.as_ref().map_or(Value::Null, profile::fields)),
         ];
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Record {
@@ -136,7 +138,7 @@ impl Record {
 }
 
 /// llama-bench's name for a test.
-fn name(test: &Test<'_>) -> String {
+pub(super) fn name(test: &Test<'_>) -> String {
     let what = match (test.n_prompt, test.n_gen) {
         (prompt, 0) => format!("pp{prompt}"),
         (0, generated) => format!("tg{generated}"),

@@ -1,8 +1,8 @@
 //! IQ4_NL (layout: `format/iq4_nl.rs`).
 
-use super::{Bytes, Lanes, Rows, Sink, look_up, nibbles, symmetric};
+use super::{Bytes, Lanes, Sink, look_up, nibbles, symmetric};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Iq4Nl;
 

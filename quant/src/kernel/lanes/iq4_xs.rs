@@ -1,9 +1,9 @@
 //! IQ4_XS (layout: `format/iq4_xs.rs`).
 
 use super::iq4_nl::TABLE;
-use super::{Bytes, Lanes, Rows, Sink, look_up, nibbles, symmetric};
+use super::{Bytes, Lanes, Sink, look_up, nibbles, symmetric};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Iq4Xs;
 

@@ -23,7 +23,7 @@ pub(super) use {iq4_nl::Iq4Nl, iq4_xs::Iq4Xs, mxfp4::Mxfp4, q2_k::Q2K, q3_k::Q3K
 pub(super) use {q5_0::Q5_0, q5_1::Q5_1, q5_k::Q5K, q6_k::Q6K, q8_0::Q8_0};
 
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 /// A quantised format's unpacking.
 pub(super) trait Lanes {
@@ -124,18 +124,11 @@ pub(super) trait Sink<I: Isa> {
     fn take(&mut self, isa: I, weights: Lanes32<I>);
 }
 
-/// The bytes of `LANES` rows, `stride` apart; the first row starts at the first byte.
-#[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) stride: usize,
-}
-
 impl Rows<'_> {
     /// The 16 bytes from `at` on of each row: vector `t` has bytes `at + 4t ..` of row `i` in lane `i`.
     #[inline(always)]
     fn quads<I: Isa>(self, isa: I, at: usize) -> [I::I; 4] {
-        isa.transpose(&self.bytes[at..], self.stride)
+        isa.transpose(self, at)
     }
 
     /// The first `16 N` bytes of each row.

@@ -1,8 +1,8 @@
 //! Q2_K (layout: `format/q2_k.rs`).
 
-use super::{Lanes, Lanes32, Rows, Sink, WithMin16, bytes, low_byte, nibble};
+use super::{Lanes, Lanes32, Sink, WithMin16, bytes, low_byte, nibble};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Q2K;
 

@@ -1,8 +1,8 @@
 //! Q3_K (layout: `format/q3_k.rs`).
 
-use super::{Lanes, Lanes32, Rows, Sink, Symmetric16, bytes, low_byte, nibble};
+use super::{Lanes, Lanes32, Sink, Symmetric16, bytes, low_byte, nibble};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Q3K;
 

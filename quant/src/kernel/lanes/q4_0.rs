@@ -1,8 +1,8 @@
 //! Q4_0 (layout: `format/q4_0.rs`).
 
-use super::{Lanes, Rows, Sink, Symmetric, nibbles, symmetric};
+use super::{Lanes, Sink, Symmetric, nibbles, symmetric};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Q4_0;
 

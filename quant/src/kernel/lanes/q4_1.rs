@@ -1,8 +1,8 @@
 //! Q4_1 (layout: `format/q4_1.rs`).
 
-use super::{Lanes, Lanes32, Rows, Sink, WithMin, nibbles};
+use super::{Lanes, Lanes32, Sink, WithMin, nibbles};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Q4_1;
 

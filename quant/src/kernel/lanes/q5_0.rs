@@ -1,8 +1,8 @@
 //! Q5_0 (layout: `format/q5_0.rs`).
 
-use super::{Lanes, Lanes32, Rows, Sink, Symmetric, fifth_bits, nibbles, symmetric};
+use super::{Lanes, Lanes32, Sink, Symmetric, fifth_bits, nibbles, symmetric};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Q5_0;
 

@@ -1,8 +1,8 @@
 //! Q5_1 (layout: `format/q5_1.rs`).
 
-use super::{Lanes, Lanes32, Rows, Sink, WithMin, fifth_bits, nibbles};
+use super::{Lanes, Lanes32, Sink, WithMin, fifth_bits, nibbles};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Q5_1;
 

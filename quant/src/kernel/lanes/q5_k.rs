@@ -1,9 +1,9 @@
 //! Q5_K (layout: `format/q5_k.rs`).
 
 use super::k_scales::scales_mins;
-use super::{Lanes, Lanes32, Rows, Sink, WithMin, bytes, low_byte, nibble};
+use super::{Lanes, Lanes32, Sink, WithMin, bytes, low_byte, nibble};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Q5K;
 

@@ -1,8 +1,8 @@
 //! Q6_K (layout: `format/q6_k.rs`).
 
-use super::{Lanes, Lanes32, Rows, Sink, Symmetric16, bytes, nibble};
+use super::{Lanes, Lanes32, Sink, Symmetric16, bytes, nibble};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Q6K;
 

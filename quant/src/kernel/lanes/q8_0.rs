@@ -1,8 +1,8 @@
 //! Q8_0 (layout: `format/q8_0.rs`).
 
-use super::{Bytes, Lanes, Rows, Sink, symmetric};
+use super::{Bytes, Lanes, Sink, symmetric};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Q8_0;
 
