@@ -125,9 +125,9 @@ fn consistent(memory: &Memory, spec: &Spec) {
     {
         narrow.iter().for_each(|narrow| projection(memory, narrow, outputs, inputs));
     }
-    if let Some(positions) = &spec.positions {
-        assert!(positions.n >= spec.trained_context);
-        rows(memory, &positions.table, positions.first + positions.n, &[d_model]);
+    if let Some(PositionEmbedding::Learned { table, n, first }) = &spec.positions {
+        assert!(*n >= spec.trained_context);
+        rows(memory, table, first + n, &[d_model]);
     }
     for scale in [spec.embedding_scale, spec.logit_scale, spec.residual_scale] {
         factor(scale.into());

@@ -144,7 +144,7 @@ impl Inspect {
             writeln!(out, "  {}", position::embedding_words(positions))?;
         }
         for group in position::groups(spec) {
-            writeln!(out, "  {}", group.words())?;
+            writeln!(out, "  {}", group.words(spec.positions.is_some()))?;
         }
         let context = self.context(model);
         writeln!(out, "\n{}", paint.bold("memory"))?;

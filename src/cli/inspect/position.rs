@@ -14,15 +14,23 @@ pub struct Group<'a> {
     window: Option<usize>,
 }
 
-/// Positions that are added to the embeddings: `learned positions for 1024 tokens, added to the embeddings`.
+/// Positions that are added to the embeddings: `embeddings: learned positions of 1024 tokens`.
 pub fn embedding_words(positions: &PositionEmbedding) -> String {
-    let skipped = if positions.first > 0 { format!(" (from row {})", positions.first) } else { String::new() };
-    format!("embeddings: learned positions of {} tokens{skipped}", positions.n)
+    match positions {
+        PositionEmbedding::Learned { n, first: 0, .. } => format!("embeddings: learned positions of {n} tokens"),
+        PositionEmbedding::Learned { n, first, .. } => format!("embeddings: learned positions of {n} tokens, from row {first}"),
+        PositionEmbedding::Sinusoidal { first } => format!("embeddings: sinusoids of the positions, counted from {first}"),
+    }
 }
 
 /// The same for programs.
 pub fn embedding_json(positions: &PositionEmbedding) -> Value {
-    json!({ "kind": "learned", "table": positions.table.name, "first": positions.first, "positions": positions.n })
+    match positions {
+        PositionEmbedding::Learned { table, n, first } => {
+            json!({ "kind": "learned", "table": table.name, "first": first, "positions": n })
+        }
+        PositionEmbedding::Sinusoidal { first } => json!({ "kind": "sinusoidal", "first": first }),
+    }
 }
 
 /// The layers of a model by their position scheme, in the order of their first layers.
@@ -40,10 +48,11 @@ pub fn groups(spec: &Spec) -> Vec<Group<'_>> {
 }
 
 impl Group<'_> {
-    /// `layers 0-4, 6-10: RoPE, base 10000, …; sees the last 512 tokens`.
-    pub fn words(&self) -> String {
+    /// `layers 0-4, 6-10: RoPE, base 10000, …; sees the last 512 tokens`; `embedded` says that embeddings have positions.
+    pub fn words(&self, embedded: bool) -> String {
         let slots: Vec<String> = self.rope.map(rope_words).into_iter().chain(self.bias.map(bias_words)).collect();
-        let scheme = if slots.is_empty() { "no position (NoPE)".to_owned() } else { slots.join(" + ") };
+        let none = if embedded { "none besides" } else { "no position (NoPE)" };
+        let scheme = if slots.is_empty() { none.to_owned() } else { slots.join(" + ") };
         format!("layers {}: {scheme}; {}", ranges(&self.layers), self.sight())
     }
 
