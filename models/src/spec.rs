@@ -43,21 +43,33 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Tokens that a sequence may have at all: as many as there are learned positions. `None` where positions are relative.
+    /// Tokens that a sequence may have at all: as many as there are learned positions. `None` where positions have no end.
     pub fn longest(&self) -> Option<usize> {
-        self.positions.as_ref().map(|positions| positions.n)
+        match self.positions {
+            Some(PositionEmbedding::Learned { n, .. }) => Some(n),
+            Some(PositionEmbedding::Sinusoidal { .. }) | None => None,
+        }
     }
 }
 
-/// Absolute positions, learned: row `first + position` of a table (GPT-2; OPT, whose first two rows stand for no position).
+/// Absolute positions.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PositionEmbedding {
-    /// `[first + n, d_model]`.
-    pub table: Part,
-    /// Positions that have a row.
-    pub n: usize,
-    /// The row of position 0.
-    pub first: usize,
+pub enum PositionEmbedding {
+    /// Row `first + position` of a table (GPT-2; OPT, whose first two rows stand for no position).
+    Learned {
+        /// `[first + n, d_model]`.
+        table: Part,
+        /// Positions that have a row.
+        n: usize,
+        /// The row of position 0.
+        first: usize,
+    },
+    /// `sin(p ω_i)` for all `i < d_model / 2`, then `cos(p ω_i)`, with `p = first + position` and `ω_i = 10000^(−i / (d_model / 2 − 1))`
+    /// (Vaswani et al. 2017, in the order and with the frequencies of their code; XGLM).
+    Sinusoidal {
+        /// What position 0 counts as.
+        first: usize,
+    },
 }
 
 /// One decoder layer: an attention block and a feed-forward block that add to the stream `x` as [`Residual`] says.

@@ -125,9 +125,9 @@ fn consistent(memory: &Memory, spec: &Spec) {
     {
         narrow.iter().for_each(|narrow| projection(memory, narrow, outputs, inputs));
     }
-    if let Some(positions) = &spec.positions {
-        assert!(positions.n >= spec.trained_context);
-        rows(memory, &positions.table, positions.first + positions.n, &[d_model]);
+    if let Some(PositionEmbedding::Learned { table, n, first }) = &spec.positions {
+        assert!(*n >= spec.trained_context);
+        rows(memory, table, first + n, &[d_model]);
     }
     for scale in [spec.embedding_scale, spec.logit_scale, spec.residual_scale] {
         factor(scale.into());
@@ -144,6 +144,22 @@ fn consistent(memory: &Memory, spec: &Spec) {
         for norm in [&layer.attention_norm, &layer.attention_post_norm, &layer.feed_norm, &layer.feed_post_norm].into_iter().flatten() {
             rows(memory, &norm.weight, d_model, &[]);
             factor(norm.eps.into());
+        }
+        assert!(layer.residual != Residual::Parallel || layer.attention_post_norm.is_none() && layer.feed_post_norm.is_none());
+        layer.attention.clip.iter().for_each(|&clip| factor(clip.into()));
+        if let Some(Bias::Alibi { slopes }) = &layer.attention.bias {
+            assert!(slopes.len() == *n_heads && slopes.iter().all(|slope| slope.is_finite()));
+        }
+        if let Some(QkNorm { q, k, per_head }) = &layer.attention.qk_norm {
+            for (norms, heads) in [(q, *n_heads), (k, *n_kv_heads)] {
+                assert!(norms.len() == 1 || *per_head && norms.len() == heads);
+                let width = if *per_head { *d_head } else { heads * d_head };
+                for part in norms.iter().flat_map(|norm| [Some(&norm.weight), norm.bias.as_ref()]).flatten() {
+                    let all: usize = memory.shapes[&part.name].iter().product();
+                    let ranges = part.rows.ranges(all);
+                    assert!(ranges.iter().map(|range| range.len()).sum::<usize>() == width && ranges.iter().all(|range| range.end <= all));
+                }
+            }
         }
         if let Some(rope) = rope {
             assert!(rope.dims % 2 == 0 && (2..=*d_head).contains(&rope.dims) && rope.base > 1.0 && rope.base.is_finite());

@@ -230,7 +230,7 @@ impl Decoder {
         Ok(done.is_ok())
     }
 
-    /// All layers. The last one's last block is left in `work.step`; its post norm is returned.
+    /// All layers. The last one's last block is left in `work.step`; it is returned as [`Place::pending`].
     fn layers<'a>(
         &'a self,
         context: &mut Context<'_, '_>,
@@ -276,6 +276,7 @@ impl Decoder {
             if feed_norm.is_some() {
                 self.join(context, qkv, n, None, attention_norm, work);
             }
+            context.go_on()?;
             self.attend(context, place, rows, caches, work)
         } else {
             self.join(context, qkv, n, place.pending, attention_norm, work);

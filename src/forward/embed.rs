@@ -7,15 +7,22 @@ use super::weights::{NormWeights, Weight};
 use crate::error::Error;
 use crate::file::ModelFile;
 use crate::math::add_scaled;
-use kinglet_models::Spec;
+use kinglet_models::{PositionEmbedding, Spec};
 
 /// What the stream begins with.
 #[derive(Debug)]
 pub struct Embedding {
     tokens: Weight,
     projection: Option<Product>,
-    positions: Option<Weight>,
+    positions: Option<Positions>,
     norm: Option<NormWeights>,
+}
+
+/// Absolute positions.
+#[derive(Debug)]
+enum Positions {
+    Learned { table: Weight, first: usize },
+    Sinusoidal { first: usize },
 }
 
 impl Embedding {
@@ -26,11 +33,17 @@ impl Embedding {
     pub fn find(file: &ModelFile, spec: &Spec) -> Result<Embedding, Error> {
         let Spec { d_model, d_embedding, .. } = *spec;
         let projection = spec.embedding_projection.as_ref();
-        let positions = spec.positions.as_ref();
+        let positions = match &spec.positions {
+            None => None,
+            Some(PositionEmbedding::Learned { table, n, first }) => {
+                Some(Positions::Learned { table: Weight::find(file, table, first + n, d_model)?, first: *first })
+            }
+            &Some(PositionEmbedding::Sinusoidal { first }) => Some(Positions::Sinusoidal { first }),
+        };
         Ok(Embedding {
             tokens: Weight::find(file, &spec.embedding, spec.n_vocab, d_embedding)?,
             projection: projection.map(|wide| Product::find(file, &[(wide, d_model)], d_embedding)).transpose()?,
-            positions: positions.map(|learned| Weight::find(file, &learned.table, learned.first + learned.n, d_model)).transpose()?,
+            positions,
             norm: spec.embedding_norm.as_ref().map(|norm| NormWeights::read(file, norm, d_model)).transpose()?,
         })
     }
@@ -56,10 +69,15 @@ impl Embedding {
             }
         }
         let mut y = vec![0.0; d_model];
-        if let (Some(table), Some(positions)) = (&self.positions, &spec.positions) {
-            let table = table.matrix(file);
+        if let Some(positions) = &self.positions {
             for (x, position) in work.x.chunks_exact_mut(d_model).zip(rows.positions()) {
-                table.dequantize_row(positions.first + position as usize, &mut y).expect("the positions were checked");
+                match *positions {
+                    Positions::Learned { ref table, first } => {
+                        let row = first + position as usize;
+                        table.matrix(file).dequantize_row(row, &mut y).expect("the positions were checked");
+                    }
+                    Positions::Sinusoidal { first } => waves(first as u64 + position, &mut y),
+                }
                 add_scaled(x, &y, 1.0);
             }
         }
@@ -69,5 +87,15 @@ impl Embedding {
                 x.copy_from_slice(&y);
             }
         }
+    }
+}
+
+/// The sinusoids of a position, in double precision until they are stored (see [`PositionEmbedding::Sinusoidal`]).
+fn waves(position: u64, y: &mut [f32]) {
+    let half = y.len() / 2;
+    let (sines, cosines) = y.split_at_mut(half);
+    for (i, (sine, cosine)) in sines.iter_mut().zip(cosines).enumerate() {
+        let angle = position as f64 * 10_000f64.powf(-(i as f64) / (half - 1) as f64);
+        (*sine, *cosine) = (angle.sin() as f32, angle.cos() as f32);
     }
 }

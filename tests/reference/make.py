@@ -89,6 +89,7 @@ OWN_SIZES = {
     "opt": ("OPT", dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, ffn_dim=24, max_position_embeddings=304), torch.float16),
     "opt-narrow": ("OPT", dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, ffn_dim=24, max_position_embeddings=300,
         do_layer_norm_before=False, word_embed_proj_dim=8, activation_function="gelu"), torch.bfloat16),
+    "xglm": ("XGLM", dict(d_model=16, num_layers=2, attention_heads=4, ffn_dim=24, max_position_embeddings=512), torch.float16),
     "gptj": ("GPTJ", dict(n_embd=32, n_layer=2, n_head=4, n_positions=304, rotary_dim=6, n_inner=24), torch.float16),
     "gptneox": ("GPTNeoX", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
         max_position_embeddings=512, rotary_pct=0.5), torch.float16),
@@ -167,8 +168,11 @@ def logits_of(model, tokens):
     for module in model.modules():
         if type(module).__name__.endswith("TopKRouter"):
             module.register_forward_hook(watch)
+    # XGLM makes a tensor of the least float64 without saying of which type.
+    torch.set_default_dtype(torch.float64 if "XGLM" in type(model).__name__ else torch.float32)
     with torch.no_grad():
         logits = model.double().eval()(tokens[None].long(), use_cache=False).logits[0]
+    torch.set_default_dtype(torch.float32)
     positions = torch.tensor([*range(0, POSITIONS, 20), POSITIONS - 1], dtype=torch.int32)
     return positions, logits[positions.long()].float().contiguous(), min(margins, default=1.0)
 

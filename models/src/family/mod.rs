@@ -25,6 +25,7 @@ mod qwen3moe;
 mod smollm3;
 mod stablelm;
 mod starcoder2;
+mod xglm;
 
 use crate::error::ModelError;
 use crate::metadata::{Layout, Metadata, Value};
@@ -62,6 +63,7 @@ pub const FAMILIES: &[Family] = &[
     qwen3moe::FAMILY,
     gpt2::FAMILY,
     opt::FAMILY,
+    xglm::FAMILY,
     gptj::FAMILY,
     gptneox::FAMILY,
     stablelm::FAMILY,
