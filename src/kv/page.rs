@@ -176,3 +176,48 @@ fn along<T>(all: &mut [T], line: Line) -> impl Iterator<Item = &mut T> {
 fn one_over(scale: f16) -> f32 {
     if scale == f16::ZERO { 0.0 } else { 1.0 / scale.to_f32() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Number `i` of a token's key (or value), as it was stored for head 1 of 2.
+    fn read(page: &Page, key: bool, width: usize, token: usize, i: usize) -> (f32, f32) {
+        let (keys, values) = page.parts(1, 2);
+        let part = if key { keys } else { values };
+        let line = |n: usize, i: usize| if key { (token / TILE * n + i) * TILE + token % TILE } else { token * n + i };
+        let scale = || {
+            let block = i / BLOCK;
+            part.scales[if key { line(width / BLOCK, block) } else { block * PAGE + token }].to_f32()
+        };
+        match part.numbers {
+            Numbers::F16(numbers) => (numbers[line(width, i)].to_f32(), 0.0),
+            Numbers::F32(numbers) => (numbers[line(width, i)], 0.0),
+            Numbers::Q8_0(numbers) => (f32::from(numbers[line(width, i)]) * scale(), scale()),
+            Numbers::Q4_0(numbers) => {
+                let byte = numbers[line(width / 2, i / BLOCK * 16 + i % 16)];
+                ((f32::from(byte >> (i % BLOCK / 16 * 4) & 15) - 8.0) * scale(), scale())
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_within_half_a_level() {
+        let x: Vec<f32> = (0..64).map(|i| (i as f32 * 1.3).sin() * (1.0 + i as f32)).collect();
+        let y: Vec<f32> = x.iter().map(|x| 0.5 - x).collect();
+        for (keys, values) in CacheType::ALL.into_iter().flat_map(|keys| CacheType::ALL.map(|values| (keys, values))) {
+            let mut page = Page::new((keys, values), 2, 64);
+            for position in [300, 317, 255 + 128] {
+                page.slots_mut(2, 256).nth(1).unwrap().write(position, &x, &y);
+                for i in 0..64 {
+                    for (key, want) in [(true, x[i]), (false, y[i])] {
+                        let (got, level) = read(&page, key, 64, position - 256, i);
+                        // The largest number on the side without a level of its own is off by one.
+                        let within = if level == 0.0 { want.abs() / 1024.0 } else { 1.05 * level.abs() };
+                        assert!((got - want).abs() <= within, "{keys:?}/{values:?} {position} {i}: {got} is not {want}");
+                    }
+                }
+            }
+        }
+    }
+}
