@@ -210,6 +210,18 @@ impl Tokenizer {
         self.add_eos
     }
 
+    /// What is put before a whole text and after it: `[CLS]` and `[SEP]`, a token that begins texts, nothing.
+    ///
+    /// # Errors
+    /// Where tokenizer.json's own rules refuse any text.
+    pub fn frame(&self) -> Result<(Vec<TokenId>, Vec<TokenId>), TextError> {
+        if let Algorithm::Library(library) = &self.algorithm {
+            return library.frame();
+        }
+        let some = |token: Option<TokenId>, added: bool| token.filter(|_| added).into_iter().collect();
+        Ok((some(self.bos(), self.add_bos), some(self.eos(), self.add_eos)))
+    }
+
     /// Whether a generation ends with this token.
     pub fn is_eog(&self, id: TokenId) -> bool {
         self.eog.binary_search(&id).is_ok()
