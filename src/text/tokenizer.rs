@@ -75,7 +75,8 @@ impl Tokenizer {
         if !Tokenizer::KINDS.contains(&kind.as_str()) {
             return Err(TextError::UnknownKind { found: kind, known: Tokenizer::KINDS.join(", ") });
         }
-        let named = source.named.or(Named::defaults(&kind), texts.len());
+        let by_text = if kind == "bert" { Named::of_bert(&texts) } else { Named::default() };
+        let named = source.named.or(by_text, texts.len()).or(Named::defaults(&kind), texts.len());
         let pre = match (kind.as_str(), &source.pre) {
             ("gemma4", _) => Some("gemma4"),
             ("gpt2", pre) => Some(pre.as_deref().unwrap_or("default")),

@@ -4,7 +4,7 @@
 
 As make.py, with `hidden.safetensors` beside each model: `tokens` [300], `rows` [n, 2] (the length of the text, the first so many of the
 tokens, and a position in it) and `hidden` [n, d_model], each text of its own pass in float64. The head and the pooler that transformers
-saves are not read by kinglet.
+saves are not read by kinglet. `bert` has a tokenizer and asks for `[CLS]` pooling.
 
 transformers has no class for Jina's BERT with ALiBi (jina-embeddings-v2), whose code lies beside the published weights. `JinaBert` below is
 BERT's class with its two changes: what the paper adds to scores (arXiv:2310.19923, section 3.1; slopes by Press et al. 2022) and the gated
@@ -20,6 +20,8 @@ import tempfile
 from pathlib import Path
 
 import gguf
+import tokenizers
+import tokenizers.processors
 import torch
 import transformers
 from make import OUT, POSITIONS, randomise
@@ -104,6 +106,35 @@ class JinaBert(torch.nn.Module):
         return x
 
 
+# The words of the model that has a tokenizer, as many as it has embeddings.
+WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a the is small bird king ##let tax return sing ##s never sits still , . ! ? ##ing" \
+    " b c d e f g h i ##a ##b ##c ##d ##e ##f ##g ##h".split()  # fmt: skip
+
+
+def save_tokenizer(folder):
+    """WordPiece with BERT's frame, and what sentence-transformers keeps beside a model."""
+    vocabulary = {word: i for i, word in enumerate(WORDS)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = tokenizers.decoders.WordPiece()
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.add_special_tokens(WORDS[:5])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    named = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer", "do_lower_case": True, **named}))
+    stages = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"} for i, (path, kind) in enumerate(stages)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    pooling = {"word_embedding_dimension": 16, "pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+
+
 def tokens_for(config):
     """Random tokens without the padding token, which stands at no position in RoBERTa."""
     generator = torch.Generator().manual_seed(7)
@@ -152,13 +183,15 @@ def make(name):
         base = getattr(model, model.base_model_prefix, model)
         run = lambda ids: base(ids).last_hidden_state  # noqa: E731
     save_hidden(folder, run, tokens_for(config))
+    if name == "bert":
+        save_tokenizer(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "model.safetensors").chmod(0o644)
     print(f"{name}: {sum(file.stat().st_size for file in folder.iterdir())} bytes")
 
 
 def convert(name):
-    """GGUF by llama.cpp's converter, without a vocabulary."""
+    """GGUF by llama.cpp's converter; without a vocabulary where the model has none."""
     conversion = importlib.import_module("conversion")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / name
@@ -168,15 +201,21 @@ def convert(name):
         (folder / "config.json").write_text(json.dumps(config))
         weights = load_file(folder / "model.safetensors")
         save_file({key: value.float() for key, value in weights.items()}, folder / "model.safetensors", {"format": "pt"})
-        # Nomic's class asks this file for the kind of its tokenizer.
-        (folder / "tokenizer.json").write_text(json.dumps({"model": {"type": "WordPiece", "vocab": {}}, "added_tokens": []}))
         model_class = conversion.get_model_class(config["architectures"][0])
+        whole = (folder / "tokenizer.json").exists()
+        if not whole:
+            # Nomic's class asks this file for the kind of its tokenizer.
+            (folder / "tokenizer.json").write_text(json.dumps({"model": {"type": "WordPiece", "vocab": {}}, "added_tokens": []}))
 
         def no_vocabulary(self):
             self.gguf_writer.add_tokenizer_model("none")
             self.gguf_writer.add_token_type_count(config.get("type_vocab_size", 1))
 
-        model_class.set_vocab = no_vocabulary
+        if whole:
+            # The converter knows pre-tokenizers by what they make of a text in many scripts; this one cuts as all of BERT's do.
+            model_class.get_vocab_base_pre = lambda self, tokenizer: "bert-bge"
+        else:
+            model_class.set_vocab = no_vocabulary
         target = OUT / f"{name}.gguf"
         with torch.inference_mode():
             model_class(folder, gguf.LlamaFileType.MOSTLY_F16, target, model_name=f"kinglet test {name}").write()
