@@ -183,6 +183,11 @@ impl<'a> Decoder<'a> {
         Ok(PositionEmbedding::Learned { table, n: context, first })
     }
 
+    /// A matrix by itself.
+    pub fn table(&self, name: Name, shape: [usize; 2]) -> Result<Part, ModelError> {
+        self.part(format!("{}.weight", self.file.tensor(name, 0)), &shape)
+    }
+
     /// The first row of the table of token types, where the file has one.
     pub fn token_type(&self) -> Result<Option<Part>, ModelError> {
         let (name, d_model) = (format!("{}.weight", self.file.tensor(names::TOKEN_TYPES, 0)), self.sizes.d_model);
@@ -267,6 +272,7 @@ impl<'a> Decoder<'a> {
             window,
             rope: rope.cloned(),
             bias: None,
+            content: None,
         })
     }
 

@@ -225,6 +225,28 @@ pub struct Attention {
     pub rope: Option<Rope>,
     /// What a pair's distance adds to its score.
     pub bias: Option<Bias>,
+    /// What queries and keys add to scores by meeting a pair's distance.
+    pub content: Option<Disentangled>,
+}
+
+/// Disentangled attention (He et al. 2021, DeBERTa): `score += scale · (q · K e + k · Q e)`, where `e` is the vector of the pair's distance,
+/// query minus key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Disentangled {
+    /// `[2 · span, d_model]`: a vector for each bucket from `−span` to `span − 1`; buckets beyond share those at the ends.
+    pub table: Part,
+    /// On each of the vectors, first.
+    pub norm: Option<Norm>,
+    /// Half as many as there are vectors.
+    pub span: usize,
+    /// Distances from `span / 2` on share buckets that grow with their logarithm, up to `reach`. Otherwise each distance is a bucket.
+    pub buckets: bool,
+    /// Distances from this one on share the last bucket.
+    pub reach: usize,
+    /// `K`, `[n_heads · d_head, d_model]`: where queries meet distances.
+    pub keys: Option<Projection>,
+    /// `Q`, `[n_heads · d_head, d_model]`: where keys do.
+    pub queries: Option<Projection>,
 }
 
 /// Which tokens of a sequence a query sees, before any window.

@@ -9,7 +9,7 @@ use super::layer::LayerWeights;
 use super::linear::Arithmetic;
 use super::positions::LayerPositions;
 use super::profile::Amount;
-use crate::attention::{Attend, PAGE, Partial, Slots, View};
+use crate::attention::{Attend, Content, PAGE, Partial, Slots, View};
 use crate::kv::{CacheFormat, LayerCache, LayerShape, PageSlot, Sight};
 use crate::math::hadamard;
 use crate::parallel::{Crew, cut_by_cost};
@@ -306,12 +306,17 @@ impl AttentionStep<'_> {
 
     /// Goes over the item's pages with its packed queries.
     fn attend(&self, cache: &LayerCache, item: &Item, scratch: &mut AttentionScratch) {
+        let content = self.positions.content.map(|tables| Content {
+            q: &scratch.q,
+            by_query: tables.by_query.as_ref(),
+            by_key: tables.by_key.as_ref(),
+        });
         self.arithmetic.level().run_vectors(Attend {
             q: &scratch.q,
             width: self.stored(),
             views: &scratch.views,
             softcap: self.layer.attention.softcap,
-            slots: Slots { bias: self.positions.bias, content: None },
+            slots: Slots { bias: self.positions.bias, content },
             pages: item.pages.clone(),
             page: |page| cache.page(page, item.kv_head),
             partial: Partial { max: &mut scratch.max, sum: &mut scratch.sum, out: &mut scratch.out },

@@ -191,7 +191,7 @@ impl Decoder {
     /// Where a tensor that a scheme needs is missing or of another shape; where the model has fewer learned positions.
     pub fn positions(&self, file: &ModelFile, context: usize) -> Result<Positions, Error> {
         self.reaches(context)?;
-        Positions::new(file, &self.layers, context)
+        Positions::new(file, &self.layers, context, self.arithmetic)
     }
 
     /// Runs `segments` through the model, adds them to their caches, and appends the wanted rows of `output` to `out`, row-major, in the

@@ -55,6 +55,16 @@ struct Share<'a> {
     rows: Range<usize>,
 }
 
+impl Bound {
+    /// Adds the biases of `rows`, which are the columns of `out`.
+    fn add_bias(&self, rows: Range<usize>, out: &mut ColumnsMut<'_>) {
+        let Some(bias) = &self.bias else { return };
+        for row in 0..out.rows() {
+            out.row_mut(row).iter_mut().zip(&bias[rows.clone()]).for_each(|(y, b)| *y += b);
+        }
+    }
+}
+
 impl Product {
     /// Finds the projections, `(recipe, outputs)` each, over inputs of width `cols`.
     ///
@@ -152,13 +162,27 @@ impl Product {
                     Arithmetic::Fast(level) => multiply(level, &matrix, input.batch(wants(matrix.ty())), self.write, &mut mine, scratch),
                     Arithmetic::Reference => plainly(&matrix, input.dense(), self.write, &mut mine),
                 }
-                if let Some(bias) = &part.bias {
-                    for row in 0..mine.rows() {
-                        mine.row_mut(row).iter_mut().zip(&bias[rows.clone()]).for_each(|(y, b)| *y += b);
-                    }
-                }
+                part.add_bias(rows, &mut mine);
             }
         });
+    }
+
+    /// The outputs for `x: [rows, inputs]`, computed by this thread: for what is done once.
+    pub fn run_alone(&self, file: &ModelFile, arithmetic: Arithmetic, x: &[f32]) -> Vec<f32> {
+        let inputs = self.parts.first().map_or(1, |part| part.weight.cols());
+        let mut out = vec![0.0; x.len() / inputs * self.outputs];
+        let (mut rest, mut scratch) = (ColumnsMut::new(&mut out, self.outputs), Scratch::default());
+        for part in &self.parts {
+            let matrix = part.weight.matrix(file);
+            let (mut mine, others) = rest.split_at(matrix.rows());
+            rest = others;
+            match (arithmetic, wants(matrix.ty())) {
+                (Arithmetic::Fast(level), InputKind::Dense) => multiply(level, &matrix, x.into(), self.write, &mut mine, &mut scratch),
+                _ => plainly(&matrix, x, self.write, &mut mine),
+            }
+            part.add_bias(0..matrix.rows(), &mut mine);
+        }
+        out
     }
 
     /// What each worker computes: ranges of rows whose bytes are nearly equal.

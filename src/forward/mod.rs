@@ -3,6 +3,7 @@
 
 mod attend;
 mod batch;
+mod content;
 mod decoder;
 mod embed;
 mod feed;

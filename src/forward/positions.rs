@@ -2,7 +2,9 @@
 //! resolved once.
 
 use super::batch::Rows;
+use super::content::ContentTables;
 use super::layer::LayerWeights;
+use super::linear::Arithmetic;
 use super::weights::vector;
 use crate::error::Error;
 use crate::file::ModelFile;
@@ -14,6 +16,8 @@ use kinglet_models::{Bias, Part};
 pub struct Positions {
     rotations: Vec<Rotation>,
     biases: Vec<DistanceBias>,
+    /// One for each layer, where it has them: they are made of its own weights.
+    contents: Vec<Option<ContentTables>>,
     /// For each layer, which of `rotations` and of `biases`.
     of_layer: Vec<(Option<usize>, Option<usize>)>,
 }
@@ -23,7 +27,7 @@ impl Positions {
     ///
     /// # Errors
     /// Where a tensor that a scheme needs is missing or of another shape.
-    pub fn new(file: &ModelFile, layers: &[LayerWeights], context: usize) -> Result<Positions, Error> {
+    pub fn new(file: &ModelFile, layers: &[LayerWeights], context: usize, arithmetic: Arithmetic) -> Result<Positions, Error> {
         let (mut ropes, mut recipes) = (Vec::new(), Vec::new());
         let mut positions = Positions::default();
         for layer in layers {
@@ -39,6 +43,8 @@ impl Positions {
                 Some(bias) => Some(find_or_add(&mut recipes, bias, &mut positions.biases, || resolve(file, bias, attention.n_heads))?),
             };
             positions.of_layer.push((rotation, bias));
+            let content = |recipe| ContentTables::new(file, attention, recipe, context, arithmetic);
+            positions.contents.push(attention.content.as_ref().map(content).transpose()?);
         }
         Ok(positions)
     }
@@ -52,7 +58,11 @@ impl Positions {
     /// What layer `index` uses of them.
     pub fn of_layer<'a>(&'a self, index: usize, tables: &'a [Vec<TurnTable>]) -> LayerPositions<'a> {
         let (rotation, bias) = self.of_layer[index];
-        LayerPositions { turns: rotation.map(|which| &tables[which][..]), bias: bias.map(|which| &self.biases[which]) }
+        LayerPositions {
+            turns: rotation.map(|which| &tables[which][..]),
+            bias: bias.map(|which| &self.biases[which]),
+            content: self.contents[index].as_ref(),
+        }
     }
 }
 
@@ -97,6 +107,8 @@ pub struct LayerPositions<'a> {
     turns: Option<&'a [TurnTable]>,
     /// Added to scores.
     pub bias: Option<&'a DistanceBias>,
+    /// Met by queries and keys.
+    pub content: Option<&'a ContentTables>,
 }
 
 impl LayerPositions<'_> {

@@ -86,6 +86,17 @@ pub fn t5_bucket(distance: isize, n_buckets: usize, max_distance: usize, bidirec
     first + (exact + beyond).min(n - 1)
 }
 
+/// DeBERTa's bucket of a distance (He et al. 2021b, §2; transformers' `make_log_bucket_position`, whose arithmetic is in single precision):
+/// one distance each below `span / 2`, the others growing with the logarithm up to `reach`, where they come to `span`; odd.
+pub fn deberta_bucket(distance: isize, span: usize, reach: usize) -> isize {
+    let (middle, far) = (span / 2, distance.unsigned_abs());
+    if far <= middle {
+        return distance;
+    }
+    let share = (far as f32 / middle as f32).ln() / ((reach - 1) as f32 / middle as f32).ln();
+    distance.signum() * ((share * (middle - 1) as f32).ceil() as isize + middle as isize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +108,14 @@ mod tests {
         assert_eq!(read(1, -5, 10), [97., 97., 97., 98., 99., 100., 101., 102., 102., 102.]);
         assert_eq!(read(0, -1000, 16), [-3.0; 16]);
         assert_eq!(read(0, 1000, 16), [2.0; 16]);
+    }
+
+    #[test]
+    fn buckets_are_those_of_deberta() {
+        // transformers 5.24, make_log_bucket_position(query - key, 256, 512)
+        for (distance, bucket) in [(0, 0), (127, 127), (-128, -128), (129, 129), (200, 169), (-300, -207), (511, 255), (600, 270)] {
+            assert_eq!(deberta_bucket(distance, 256, 512), bucket, "{distance}");
+        }
     }
 
     #[test]

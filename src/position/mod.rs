@@ -5,6 +5,6 @@ mod distance;
 mod rope;
 mod scheme;
 
-pub use distance::{DistanceBias, Relative, t5_bucket};
+pub use distance::{DistanceBias, Relative, deberta_bucket, t5_bucket};
 pub use rope::{Rotation, TurnTable};
 pub use scheme::Scheme;

@@ -96,6 +96,7 @@ impl Scheme {
                 let change = self.rope.as_ref().filter(|_| attention.rope.is_some() || !rotates);
                 attention.rope = change.map(|change| change.of(attention, trained)).transpose()?;
                 attention.bias = None;
+                attention.content = None;
             }
             if let Some(scale) = self.alibi {
                 attention.bias = Some(scaled_alibi(attention.n_heads, scale));

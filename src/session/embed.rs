@@ -134,6 +134,7 @@ impl Shared {
     fn hidden_states(&self, texts: &[Vec<TokenId>], mut take: impl FnMut(&[f32])) -> Result<(), Error> {
         let spec = self.decoder.spec();
         let most = spec.longest().unwrap_or(usize::MAX);
+        let trained = spec.trained_context.min(most);
         for (number, text) in (1..).zip(texts) {
             if text.is_empty() {
                 return Err(SessionError::Empty.into());
@@ -142,18 +143,19 @@ impl Shared {
                 return Err(SessionError::TextTooLong { number, tokens: text.len(), longest: most }.into());
             }
         }
-        // The schemes of long contexts depend on the bound, and a vector must not depend on its neighbours.
-        let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
-        let positions = self.decoder.positions(&self.file, longest.max(spec.trained_context).min(most))?;
         let mut rest = texts;
         while !rest.is_empty() {
-            let sums = rest.iter().scan(0, |rows, text| {
+            // Schemes that stretch depend on the bound, so that a text beyond the usual one has a pass of its own.
+            let sums = rest.iter().take_while(|text| text.len() <= trained).scan(0, |rows, text| {
                 *rows += text.len();
                 Some(*rows)
             });
             let (group, others) = rest.split_at(sums.take_while(|&rows| rows <= BATCH).count().max(1));
             rest = others;
-            let states = self.pass(&positions, group)?;
+            let states = match group[0].len() {
+                long if long > trained => self.pass(&self.decoder.positions(&self.file, long)?, group)?,
+                _ => self.pass(self.text_positions(trained)?, group)?,
+            };
             let mut at = 0;
             for text in group {
                 let end = at + text.len() * spec.d_model;
@@ -162,6 +164,15 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// The position schemes for texts of up to `trained` tokens, resolved at the first call.
+    fn text_positions(&self, trained: usize) -> Result<&Positions, Error> {
+        if let Some(positions) = self.text_positions.get() {
+            return Ok(positions);
+        }
+        let positions = self.decoder.positions(&self.file, trained)?;
+        Ok(self.text_positions.get_or_init(|| positions))
     }
 
     /// The hidden states of several texts in one pass; of a single long one for a decoder in as many as it takes.

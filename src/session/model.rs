@@ -1,7 +1,7 @@
 //! An opened model: its mapped weights, the recipe, the team of workers, and (made when first asked for) its tokenizer and chat template.
 
 use super::{Session, SessionOptions};
-use crate::error::Error;
+use crate::error::{Error, SessionError};
 use crate::file::{LoadMode, ModelFile};
 use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Profile, Segment, Workspace};
 use crate::kv::{CacheFormat, CacheType};
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     work: Mutex<Workspace>,
     /// Counts passes while it is there.
     profile: Mutex<Option<Profile>>,
+    /// The position schemes for whole texts of any length that the model has seen in training.
+    pub(super) text_positions: OnceLock<Positions>,
     tokenizer: OnceLock<Tokenizer>,
     template: OnceLock<ChatTemplate>,
 }
@@ -79,8 +81,25 @@ impl Model {
         let whole = options.reference || decoder.spec().is_encoder();
         let exact = || CacheFormat::of(if whole { CacheType::F32 } else { CacheType::F16 });
         let cache_format = options.cache.unwrap_or_else(exact);
-        let (work, profile, tokenizer, template) = (Mutex::default(), Mutex::default(), OnceLock::new(), OnceLock::new());
-        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_format, team, work, profile, tokenizer, template }) })
+        let meets = decoder.spec().layers.iter().any(|layer| layer.attention.content.is_some());
+        if meets && (cache_format.keys.is_quantised() || cache_format.values.is_quantised()) {
+            // Quantised heads are padded and mixed, and the vectors of distances are not.
+            let (option, expected) =
+                ("the cache's type (--cache-k, --cache-v)", "f16 or f32, as this model's keys meet vectors of distances");
+            return Err(SessionError::Option { option, found: "a quantised one".into(), expected }.into());
+        }
+        let shared = Shared {
+            file,
+            decoder,
+            cache_format,
+            team,
+            work: Mutex::default(),
+            profile: Mutex::default(),
+            text_positions: OnceLock::new(),
+            tokenizer: OnceLock::new(),
+            template: OnceLock::new(),
+        };
+        Ok(Model { shared: Arc::new(shared) })
     }
 
     /// A new, empty session.

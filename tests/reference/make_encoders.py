@@ -53,6 +53,11 @@ MODELS = {
     "modernbert-masked": ("ModernBertForMaskedLM", dict(SIZES, **WITHOUT, num_hidden_layers=3, num_attention_heads=2,
         max_position_embeddings=512, local_attention=28, norm_bias=True, attention_bias=True, mlp_bias=True, hidden_activation="silu",
         layer_types=["sliding_attention", "full_attention", "sliding_attention"], cls_token_id=None, sep_token_id=None), torch.bfloat16),
+    "deberta": ("DebertaV2Model", dict(SIZES, hidden_size=16, num_attention_heads=2, max_position_embeddings=512, relative_attention=True,
+        position_buckets=16, max_relative_positions=100, position_biased_input=False, norm_rel_ebd="layer_norm", share_att_key=True,
+        pos_att_type=["p2c", "c2p"]), torch.float16),
+    "deberta-apart": ("DebertaV2ForMaskedLM", dict(SIZES, hidden_size=16, num_attention_heads=2, max_position_embeddings=300,
+        relative_attention=True, max_relative_positions=60, type_vocab_size=2, pos_att_type=["p2c"]), torch.bfloat16),
 }  # fmt: skip
 
 # Converted by llama.cpp's own code, which wants keys that the published files have and transformers no longer writes.

@@ -4,6 +4,7 @@ mod bert;
 mod bloom;
 mod cohere;
 mod cohere2;
+mod deberta;
 mod falcon;
 mod gemma;
 mod gemma2;
@@ -81,6 +82,7 @@ pub const FAMILIES: &[Family] = &[
     nomicbert::FAMILY,
     jinabert::FAMILY,
     modernbert::FAMILY,
+    deberta::FAMILY,
 ];
 
 impl Family {
