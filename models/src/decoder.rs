@@ -180,7 +180,7 @@ impl<'a> Decoder<'a> {
     pub fn positions(&self, first: usize) -> Result<PositionEmbedding, ModelError> {
         let Sizes { context, d_model, .. } = self.sizes;
         let table = self.part(format!("{}.weight", self.file.tensor(names::POSITIONS, 0)), &[first + context, d_model])?;
-        Ok(PositionEmbedding::Learned { table, n: context, first })
+        Ok(PositionEmbedding::Learned { table, n: context, first, padding: None })
     }
 
     /// A matrix by itself.

@@ -70,6 +70,8 @@ pub enum PositionEmbedding {
         n: usize,
         /// The row of position 0.
         first: usize,
+        /// A token that is not counted and takes the row before the first (RoBERTa's padding, in Hugging Face's files).
+        padding: Option<u32>,
     },
     /// `sin(p ω_i)` for all `i < d_model / 2`, then `cos(p ω_i)`, with `p = first + position` and `ω_i = 10000^(−i / (d_model / 2 − 1))`
     /// (Vaswani et al. 2017, in the order and with the frequencies of their code; XGLM).

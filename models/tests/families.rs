@@ -228,7 +228,7 @@ fn gpt2_lies_the_other_way_round_in_hugging_face() {
     assert_eq!(of(&hf), (k, true));
     assert_eq!(of(&gguf), (Part { rows: Rows::Range(16..32), ..whole("blk.0.attn_qkv.weight") }, false));
     for (spec, table) in [(&hf, "transformer.wpe.weight"), (&gguf, "position_embd.weight")] {
-        assert_eq!(spec.positions, Some(PositionEmbedding::Learned { table: whole(table), n: 304, first: 0 }));
+        assert_eq!(spec.positions, Some(PositionEmbedding::Learned { table: whole(table), n: 304, first: 0, padding: None }));
         assert_eq!((spec.longest(), dense(&spec.layers[0]).gate.is_none()), (Some(304), true));
     }
     let scaled = spec("gpt2-scaled");

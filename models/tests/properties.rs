@@ -127,7 +127,7 @@ fn consistent(memory: &Memory, spec: &Spec) {
     {
         narrow.iter().for_each(|narrow| projection(memory, narrow, outputs, inputs));
     }
-    if let Some(PositionEmbedding::Learned { table, n, first }) = &spec.positions {
+    if let Some(PositionEmbedding::Learned { table, n, first, .. }) = &spec.positions {
         assert!(*n >= spec.trained_context);
         rows(memory, table, first + n, &[d_model]);
     }

@@ -7,6 +7,7 @@ use super::weights::{NormWeights, Weight, vector};
 use crate::error::Error;
 use crate::file::ModelFile;
 use crate::math::add_scaled;
+use crate::types::TokenId;
 use kinglet_models::{PositionEmbedding, Spec};
 
 /// What the stream begins with.
@@ -22,7 +23,7 @@ pub struct Embedding {
 /// Absolute positions.
 #[derive(Debug)]
 enum Positions {
-    Learned { table: Weight, first: usize },
+    Learned { table: Weight, first: usize, padding: Option<TokenId> },
     Sinusoidal { first: usize },
 }
 
@@ -36,8 +37,9 @@ impl Embedding {
         let projection = spec.embedding_projection.as_ref();
         let positions = match &spec.positions {
             None => None,
-            Some(PositionEmbedding::Learned { table, n, first }) => {
-                Some(Positions::Learned { table: Weight::find(file, table, first + n, d_model)?, first: *first })
+            Some(PositionEmbedding::Learned { table, n, first, padding }) => {
+                let (table, padding) = (Weight::find(file, table, first + n, d_model)?, padding.map(TokenId));
+                Some(Positions::Learned { table, first: *first, padding })
             }
             &Some(PositionEmbedding::Sinusoidal { first }) => Some(Positions::Sinusoidal { first }),
         };
@@ -72,10 +74,16 @@ impl Embedding {
         }
         let mut y = vec![0.0; d_model];
         if let Some(positions) = &self.positions {
-            for (x, position) in work.x.chunks_exact_mut(d_model).zip(rows.positions()) {
+            let mut uncounted = 0;
+            let places = rows.positions().zip(rows.tokens());
+            for (x, (position, &token)) in work.x.chunks_exact_mut(d_model).zip(places) {
                 match *positions {
-                    Positions::Learned { ref table, first } => {
-                        let row = first + position as usize;
+                    Positions::Learned { ref table, first, padding } => {
+                        // A model that pads is an encoder: each of its sequences is here from its beginning.
+                        uncounted = if position == 0 { 0 } else { uncounted };
+                        let pads = padding == Some(token);
+                        let row = if pads { first - 1 } else { first + position as usize - uncounted };
+                        uncounted += usize::from(pads);
                         table.matrix(file).dequantize_row(row, &mut y).expect("the positions were checked");
                     }
                     Positions::Sinusoidal { first } => waves(first as u64 + position, &mut y),

@@ -8,7 +8,7 @@ use crate::error::ModelError;
 use crate::names::{self, Dialect, Key, key};
 use crate::reader::{Reader, excerpt, limits, shown, wrong};
 use crate::sizes::Defaults;
-use crate::spec::{Activation, NormKind, Spec};
+use crate::spec::{Activation, NormKind, PositionEmbedding, Spec};
 
 pub(super) const FAMILY: Family =
     Family { name: "bert", gguf: &["bert"], hugging_face: &["bert", "roberta", "xlm-roberta", "camembert"], describe };
@@ -79,7 +79,11 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     decoder.sizes.context -= first;
     let spec = decoder
         .spec("bert", |layer| decoder.post_norm_layer(layer, decoder.attention(layer, None, None)?, decoder.dense_without_gate(layer)?))?;
-    let (positions, token_type) = (Some(decoder.positions(first)?), decoder.token_type()?);
+    let mut positions = decoder.positions(first)?;
+    if let PositionEmbedding::Learned { padding, .. } = &mut positions {
+        *padding = first.checked_sub(1).map(|id| id as u32);
+    }
+    let (positions, token_type) = (Some(positions), decoder.token_type()?);
     Ok(Spec { positions, token_type, embedding_norm: Some(decoder.norm(names::EMBEDDING_NORM, 0)?), ..spec })
 }
 

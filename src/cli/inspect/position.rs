@@ -26,7 +26,7 @@ pub fn embedding_words(positions: &PositionEmbedding) -> String {
 /// The same for programs.
 pub fn embedding_json(positions: &PositionEmbedding) -> Value {
     match positions {
-        PositionEmbedding::Learned { table, n, first } => {
+        PositionEmbedding::Learned { table, n, first, .. } => {
             json!({ "kind": "learned", "table": table.name, "first": first, "positions": n })
         }
         PositionEmbedding::Sinusoidal { first } => json!({ "kind": "sinusoidal", "first": first }),
