@@ -5,7 +5,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 
 const COMMANDS: &[&str] =
-    &["run", "chat", "pull", "list", "inspect", "tokenize", "quantize", "perplexity", "bench", "logits", "doctor", "completions"];
+    &["run", "chat", "pull", "list", "inspect", "tokenize", "quantize", "perplexity", "bench", "lab", "logits", "doctor", "completions"];
 
 fn kinglet(args: &[&str]) -> assert_cmd::assert::Assert {
     let models = tempfile::tempdir().unwrap();

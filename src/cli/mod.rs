@@ -11,6 +11,7 @@ mod flags;
 mod input;
 mod inspect;
 mod interrupt;
+mod lab;
 mod list;
 mod logits;
 mod machine;
@@ -63,6 +64,7 @@ const COMMANDS: &[Entry] = &[
     entry::<quantize::Quantize>(),
     entry::<perplexity::Perplexity>(),
     entry::<bench::Bench>(),
+    entry::<lab::Lab>(),
     entry::<logits::Logits>(),
     entry::<doctor::Doctor>(),
     entry::<completions::Completions>(),

@@ -8,6 +8,7 @@ use super::input::Input;
 use super::linear::{Arithmetic, Product};
 use super::positions::{LayerPositions, Positions};
 use super::profile::{Amount, Profile, Step};
+use super::tap::Tap;
 use super::weights::{NormWeights, Weight};
 use crate::error::{Error, SessionError};
 use crate::file::ModelFile;
@@ -77,6 +78,8 @@ pub struct Context<'a, 'team> {
     pub scratch: &'a mut [Scratch],
     /// Where time is counted, if anywhere.
     pub profile: Option<&'a mut Profile>,
+    /// Who looks at the heads, if anyone.
+    pub tap: Option<&'a mut Tap>,
     /// Raised from elsewhere, ends the pass.
     pub cancel: Option<&'a AtomicBool>,
 }
@@ -115,6 +118,8 @@ pub struct Means<'a, 'team> {
     pub work: &'a mut Workspace,
     /// Where time is counted, if anywhere.
     pub profile: Option<&'a mut Profile>,
+    /// Who looks at the heads, if anyone.
+    pub tap: Option<&'a mut Tap>,
     /// Raised from elsewhere, ends the pass at its next step.
     pub cancel: Option<&'a AtomicBool>,
 }
@@ -221,7 +226,7 @@ impl Decoder {
     /// # Errors
     /// Where a token is outside the vocabulary or a cache would pass its bound; no cache has changed then.
     pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<bool, Error> {
-        let Means { crew, file, positions, work, mut profile, cancel } = means;
+        let Means { crew, file, positions, work, mut profile, tap, cancel } = means;
         let rows = Rows::new(segments);
         if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
             return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
@@ -235,7 +240,7 @@ impl Decoder {
         work.scratch.resize_with(crew.threads(), Scratch::default);
         work.attention.resize_with(crew.threads(), AttentionScratch::default);
         let mut scratch = std::mem::take(&mut work.scratch);
-        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch, profile, cancel };
+        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch, profile, tap, cancel };
         let tables = positions.tables(&rows);
         self.embed(&context, &rows, work);
         context.lap(Step::Embed, Amount::default);
@@ -302,6 +307,9 @@ impl Decoder {
         if let Some(first) = caches.first() {
             let (shape, format) = (first.shape(), first.format());
             let step = AttentionStep { layer, arithmetic, rows, positions, shape, format, qkv: &work.qkv };
+            if let Some(tap) = &mut context.tap {
+                tap.add(index, &step);
+            }
             step.store(context.crew, &mut caches);
             context.lap(Step::Store, Amount::default);
             let caches: Vec<&LayerCache> = caches.iter().map(|cache| &**cache).collect();

@@ -9,6 +9,7 @@ mod input;
 mod linear;
 mod positions;
 mod profile;
+mod tap;
 mod weights;
 
 pub use batch::{Rows, Segment, Span};
@@ -16,3 +17,4 @@ pub use decoder::{Cancelled, Decoder, Means, Output, Workspace};
 pub use linear::Arithmetic;
 pub use positions::Positions;
 pub use profile::{Amount, Profile, Spent, Step};
+pub use tap::{Heads, Tap};

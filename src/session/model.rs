@@ -3,7 +3,7 @@
 use super::{Session, SessionOptions};
 use crate::error::Error;
 use crate::file::{LoadMode, ModelFile};
-use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Profile, Segment, Workspace};
+use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Profile, Segment, Tap, Workspace};
 use crate::kv::{CacheFormat, CacheType};
 use crate::parallel::{Team, machine};
 use crate::position::Scheme;
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     work: Mutex<Workspace>,
     /// Counts passes while it is there.
     profile: Mutex<Option<Profile>>,
+    /// Looks at the heads of passes while it is there.
+    tap: Mutex<Option<Tap>>,
     tokenizer: OnceLock<Tokenizer>,
     template: OnceLock<ChatTemplate>,
 }
@@ -78,8 +80,9 @@ impl Model {
         let team = Team::new(threads).map_err(|source| Error::Threads { threads, source })?;
         let exact = || CacheFormat::of(if options.reference { CacheType::F32 } else { CacheType::F16 });
         let cache_format = options.cache.unwrap_or_else(exact);
-        let (work, profile, tokenizer, template) = (Mutex::default(), Mutex::default(), OnceLock::new(), OnceLock::new());
-        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_format, team, work, profile, tokenizer, template }) })
+        let (work, profile, tap) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (tokenizer, template) = (OnceLock::new(), OnceLock::new());
+        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_format, team, work, profile, tap, tokenizer, template }) })
     }
 
     /// A new, empty session.
@@ -118,6 +121,16 @@ impl Model {
     /// What was measured since [`Model::start_profile`], and no more is; `None` where it was not called.
     pub fn take_profile(&self) -> Option<Profile> {
         self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Keeps the queries, keys and values of all passes that begin from now on, of any session.
+    pub fn start_tap(&self) {
+        *self.shared.tap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tap::default());
+    }
+
+    /// What was kept since [`Model::start_tap`], and no more is; `None` where it was not called.
+    pub fn take_tap(&self) -> Option<Tap> {
+        self.shared.tap.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Bytes of weights that a decoded token reads.
@@ -188,8 +201,9 @@ impl Shared {
         self.file.check()?;
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
-        let (crew, profile) = (&mut self.team.gather(), profile.as_mut());
-        let means = Means { crew, file: &self.file, positions, work: &mut work, profile, cancel };
+        let mut tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner);
+        let (crew, profile, tap) = (&mut self.team.gather(), profile.as_mut(), tap.as_mut());
+        let means = Means { crew, file: &self.file, positions, work: &mut work, profile, tap, cancel };
         self.decoder.forward(means, segments, output, out)
     }
 

@@ -5,5 +5,5 @@ mod model;
 mod sampling;
 
 pub use answer::AnswerFlags;
-pub use model::{ContextFlags, ModelFlags, OpenFlags, TokenizerFlags};
+pub use model::{ContextFlags, Full, ModelFlags, OpenFlags, TokenizerFlags};
 pub use sampling::SamplingFlags;
