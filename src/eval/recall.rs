@@ -95,8 +95,8 @@ impl Dialogue {
         [self.facts.clone(), thanks].into_iter().chain(talk.flat_map(turn)).collect()
     }
 
-    /// Asks for each fact after `turns` turns, each time in a copy of the same session, which is emptied first. With `pin` the facts never leave
-    /// the context. `None` where `cancel` was raised.
+    /// Asks for each fact after `turns` turns, each time in a copy of the same session, which is emptied first. With `pin` the facts never
+    /// leave the context. `None` where `cancel` was raised.
     ///
     /// # Errors
     /// As [`Session::feed`], [`Session::pin`] and [`ChatTemplate::tokens`].

@@ -31,6 +31,11 @@ pub struct Question {
     pub key: String,
 }
 
+const PASSKEY_INTRO: &str = "There is an important info hidden inside a lot of irrelevant text. Find it and memorize it. \
+                             I will quiz you about the important information there.";
+const NEEDLE_INTRO: &str = "A special magic number is hidden within the following text. Make sure to memorize it. \
+                            I will quiz you about the number afterwards.";
+
 /// What the passkey is hidden in; the paper's own words.
 const REPEATED: &[&str] = &["The grass is green.", "The sky is blue.", "The sun is yellow.", "Here we go.", "There and back again."];
 
@@ -85,21 +90,14 @@ impl Probe {
         let (key, intro, fact, question) = match self {
             Probe::PassKey => {
                 let key = draw(10_000.0, 100_000.0).to_string();
-                let intro = "There is an important info hidden inside a lot of irrelevant text. Find it and memorize it. I will quiz you \
-                             about the important information there.";
                 let fact = format!("The pass key is {key}. Remember it. {key} is the pass key.");
-                (key, intro.to_owned(), fact, "What is the pass key? The pass key is".to_owned())
+                (key, PASSKEY_INTRO, fact, "What is the pass key? The pass key is".to_owned())
             }
             Probe::Needle => {
                 let key = draw(1_000_000.0, 10_000_000.0).to_string();
-                let intro = "A special magic number is hidden within the following text. Make sure to memorize it. I will quiz you about the \
-                             number afterwards.";
                 let fact = format!("One of the special magic numbers for {word} is: {key}.");
-                let question = format!(
-                    "What is the special magic number for {word} mentioned in the provided text? The special magic number for {word} mentioned \
-                     in the provided text is"
-                );
-                (key, intro.to_owned(), fact, question)
+                let asked = format!("the special magic number for {word} mentioned in the provided text");
+                (key, NEEDLE_INTRO, fact, format!("What is {asked}? The{} is", &asked[3..]))
             }
         };
         let built_in = if self == Probe::PassKey { REPEATED } else { PROSE };
@@ -107,7 +105,7 @@ impl Probe {
         let text = |n: usize| {
             let place = (n as f64 * depth).round() as usize;
             let filler = |range: std::ops::Range<usize>| range.map(sentence).collect::<Vec<_>>().join(" ");
-            [intro.as_str(), &filler(0..place), &fact, &filler(place..n), &question].join("\n")
+            [intro, &filler(0..place), &fact, &filler(place..n), &question].join("\n")
         };
         let bos = tokenizer.bos().filter(|_| tokenizer.add_bos());
         let encode = |text: &str| -> Result<Vec<TokenId>, TextError> {
@@ -180,6 +178,11 @@ fn first_number(text: &str) -> Option<String> {
     let text: String = text.chars().skip_while(|c| !c.is_ascii_digit()).collect();
     let number: String = text.chars().take_while(|&c| c.is_ascii_digit() || c == ',').filter(|&c| c != ',').collect();
     (!number.is_empty()).then_some(number)
+}
+
+/// The text that needles are hidden in where none is given, `n` sentences of it.
+pub fn prose(n: usize) -> String {
+    PROSE.iter().copied().cycle().take(n).collect::<Vec<_>>().join(" ")
 }
 
 /// The sentences of a text of one's own, to hide needles in.

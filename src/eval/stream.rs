@@ -26,7 +26,7 @@ pub struct Bin {
     pub score: Perplexity,
     /// Time that their prediction took.
     pub time: Duration,
-    /// Bytes of memory that the process held after the last of them; `None` where the system does not tell.
+    /// Bytes of memory that the process held when the last of them were computed; `None` where the system does not tell.
     pub resident: Option<u64>,
 }
 
@@ -86,13 +86,13 @@ impl Bins {
 
     /// Adds what was scored, and what memory the process holds now.
     fn add_all(&mut self, scored: &Scored<'_>) {
+        let resident = meter::resident();
         for (position, &nll) in (scored.first..).zip(scored.nll) {
             let bin = self.at(position);
             bin.score.add(nll);
             bin.time += scored.time;
+            bin.resident = resident;
         }
-        let resident = meter::resident();
-        self.at(scored.first + scored.nll.len() - 1).resident = resident;
     }
 
     /// The bin of `position`, made where it is not there yet.

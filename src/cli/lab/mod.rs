@@ -1,11 +1,14 @@
 //! `kinglet lab`: what position schemes and bounded caches do to a model, measured. One file a measurement; each makes a report, which is
 //! printed as a table and written as JSON, CSV and plots by one hand.
 
+mod decay;
+mod layers;
 mod perplexity;
 mod plot;
 mod recall;
 mod report;
 mod retrieval;
+mod stability;
 mod subject;
 mod table;
 
@@ -31,6 +34,8 @@ enum What {
     Passkey(retrieval::Passkey),
     Needle(retrieval::Needle),
     Recall(recall::Recall),
+    Decay(decay::Decay),
+    Stability(stability::Stability),
 }
 
 impl Command for Lab {
@@ -42,6 +47,8 @@ impl Command for Lab {
             What::Passkey(passkey) => passkey.run(),
             What::Needle(needle) => needle.run(),
             What::Recall(recall) => recall.run(),
+            What::Decay(decay) => decay.run(),
+            What::Stability(stability) => stability.run(),
         }
     }
 }

@@ -22,8 +22,8 @@ Examples:
   kinglet lab perplexity -f book.txt --length 4096 --schemes \"file;rope:yarn=4;alibi;none\" --plot schemes.svg
   kinglet lab perplexity -f book.txt --policy ring,window,stop -c 1024 --tokens 100000 --plot stream.png
 
-Without --policy the text is cut into pieces of --length tokens, each computed by itself, and the table tells the perplexity of the tokens at \
-each position. With --policy the text is one stream through a context of -c tokens, and the table tells time and memory too.";
+Without --policy the text is cut into pieces of --length tokens, each computed by itself, and the table tells the perplexity of the tokens \
+at each position. With --policy the text is one stream through a context of -c tokens, and the table tells time and memory too.";
 
 /// Perplexity by position: schemes over one length, or caches over a stream.
 #[derive(Debug, clap::Args)]

@@ -1,4 +1,5 @@
-//! `kinglet lab passkey` and `kinglet lab needle`: whether a model finds a fact in a long text, over the text's length and the fact's depth.
+//! `kinglet lab passkey` and `kinglet lab needle`: whether a model finds a fact in a long text, over the text's length and the
+//! fact's depth.
 
 use super::plot::{Grid, Panel};
 use super::report::OutFlags;
@@ -27,8 +28,8 @@ Examples:
   kinglet lab needle --lengths 1024,2048,4096 --depths 0,25,50,75,100
   kinglet lab needle -f book.txt --lengths 8000 --schemes \"file;rope:yarn=2\" --plot needle.png
 
-The needle is a number that belongs to a word, in a text of yours or in built-in prose (RULER's single needle). An answer is right where its \
-first number is the needle; answers are greedy.";
+The needle is a number that belongs to a word, in a text of yours or in built-in prose (RULER's single needle). An answer is right where \
+its first number is the needle; answers are greedy.";
 
 /// Find a number in a text that repeats itself: depth × length.
 #[derive(Debug, clap::Args)]

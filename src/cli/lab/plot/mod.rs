@@ -173,11 +173,11 @@ fn draw_lines<B: DrawingBackend>(area: &Area<'_, B>, panel: &Lines) -> Result<()
         .y_label_formatter(&|&at| y.written(at))
         .draw()?;
     for (at, what) in panel.marks.iter().filter(|(at, _)| x.shows(*at)) {
-        let (at, top) = (x.place(*at), y.range().end);
+        let (at, bottom, top) = (x.place(*at), y.range().start, y.range().end);
         let style = BLACK.mix(0.5).stroke_width(1);
-        chart.draw_series(DashedLineSeries::new([(at, y.range().start), (at, top)], 5, 4, style))?;
-        let words = (FONT, 13).into_font().color(&BLACK.mix(0.7)).pos(Pos::new(HPos::Right, VPos::Top));
-        chart.draw_series([EmptyElement::at((at, top)) + Text::new(what.clone(), (-4, 4), words)])?;
+        chart.draw_series(DashedLineSeries::new([(at, bottom), (at, top)], 5, 4, style))?;
+        let words = (FONT, 13).into_font().color(&BLACK.mix(0.7)).pos(Pos::new(HPos::Left, VPos::Bottom));
+        chart.draw_series([EmptyElement::at((at, bottom)) + Text::new(what.clone(), (4, -4), words)])?;
     }
     for (index, line) in panel.lines.iter().enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
