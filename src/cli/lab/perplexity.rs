@@ -9,7 +9,7 @@ use crate::Model;
 use crate::cli::flags::{Full, ModelFlags};
 use crate::cli::terminal::{count_bar, human_bytes, note};
 use crate::cli::{Failure, input, interrupt};
-use crate::eval::{Bins, End, MEASURED, Meter, by_position, stream};
+use crate::eval::{Bins, End, MEASURED, Meter, Perplexity as Score, by_position, stream};
 use crate::kv::Policy;
 use crate::text::Special;
 use crate::types::TokenId;
@@ -211,13 +211,17 @@ fn fill(report: &mut Report, series: &[Series]) {
     let mut by_position = Table::new(std::iter::once("positions".to_owned()).chain(names.iter().cloned()));
     let longest = series.iter().map(|series| series.bins.bins()).max_by_key(|bins| bins.len()).unwrap_or(&[]);
     for (index, bin) in longest.iter().enumerate() {
-        let value = |series: &Series| series.bins.bins().get(index).map_or(Cell::Nothing, |bin| Cell::Number(bin.score.value(), 3));
+        let value = |series: &Series| series.bins.bins().get(index).map_or(Cell::Nothing, |bin| number(&bin.score, bin.score.value(), 3));
         let row = std::iter::once(Cell::Text(format!("{}-{}", bin.start, bin.end - 1))).chain(series.iter().map(value));
         by_position.push(row.collect());
     }
     let total = series.iter().map(|series| Cell::Number(series.bins.total().value(), 3));
     by_position.push(std::iter::once(Cell::Text("all".into())).chain(total).collect());
-    report.views.push(("Perplexity by position".into(), by_position));
+    let heading = match report.interrupted {
+        true => "Perplexity by position (interrupted: the last column has fewer tokens than the others)",
+        false => "Perplexity by position",
+    };
+    report.views.push((heading.into(), by_position));
     if streaming {
         report.views.push((format!("By token past the bound (medians of the first and the last {MEASURED})"), costs(series, &names)));
         if let Some(costs) = report.views.last().map(|(_, table)| table.json()) {
@@ -229,10 +233,10 @@ fn fill(report: &mut Report, series: &[Series]) {
         name: name.clone(),
         points: series.bins.bins().iter().map(|bin| ((bin.start + bin.end) as f64 / 2.0, bin.score.value())).collect(),
     };
-    let number = |name: &str| report.about.get(name).and_then(|value| value.as_f64()).unwrap_or(0.0);
-    let mut marks = vec![(number("trained_context"), "trained length".to_owned())];
+    let told = |name: &str| report.about.get(name).and_then(|value| value.as_f64()).unwrap_or(0.0);
+    let mut marks = vec![(told("trained_context"), "trained length".to_owned())];
     if streaming {
-        marks.push((number("context"), "context is full".to_owned()));
+        marks.push((told("context"), "context is full".to_owned()));
     }
     report.figure.panels.push(Panel::Lines(Lines {
         title: if streaming { "Perplexity along a stream".into() } else { "Perplexity by position".into() },
@@ -241,6 +245,11 @@ fn fill(report: &mut Report, series: &[Series]) {
         lines: series.iter().zip(&names).map(line).collect(),
         marks,
     }));
+}
+
+/// A number of `score`, where a token was scored.
+fn number(score: &Score, value: f64, digits: usize) -> Cell {
+    if score.tokens > 0 { Cell::Number(value, digits) } else { Cell::Nothing }
 }
 
 /// What a token costs past the bound.
@@ -277,8 +286,8 @@ fn records(series: &[Series]) -> Table {
                 Cell::Count(bin.start as u64),
                 Cell::Count(bin.end as u64),
                 Cell::Count(tokens as u64),
-                Cell::Number(bin.score.value(), 4),
-                Cell::Number(bin.score.error(), 4),
+                number(&bin.score, bin.score.value(), 4),
+                number(&bin.score, bin.score.error(), 4),
                 Cell::Number(bin.time.as_secs_f64() * 1e3 / tokens.max(1) as f64, 4),
                 bin.resident.map_or(Cell::Nothing, Cell::Count),
             ]);

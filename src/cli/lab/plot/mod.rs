@@ -16,6 +16,9 @@ const FONT: &str = "sans-serif";
 const WIDTH: u32 = 960;
 const TITLE_HEIGHT: u32 = 44;
 const PANEL_HEIGHT: u32 = 440;
+/// The strip to the right of a panel's lines in which they are named.
+const LEGEND_WIDTH: u32 = 220;
+const LEGEND_LETTERS: usize = 26;
 
 /// Okabe and Ito's colours, which people with any sight of colours tell apart, and two more.
 const COLOURS: [RGBColor; 8] = [
@@ -152,9 +155,11 @@ fn draw<B: DrawingBackend>(root: &Area<'_, B>, figure: &Figure) -> Result<(), Dr
 }
 
 fn draw_lines<B: DrawingBackend>(area: &Area<'_, B>, panel: &Lines) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    let (area, legend) = area.split_horizontally(WIDTH - LEGEND_WIDTH);
+    draw_legend(&legend, &panel.lines)?;
     let points = || panel.lines.iter().flat_map(|line| line.points.iter().copied());
     let (x, y) = (Scale::over(&panel.x, points().map(|(x, _)| x)), Scale::over(&panel.y, points().map(|(_, y)| y)));
-    let mut chart = ChartBuilder::on(area)
+    let mut chart = ChartBuilder::on(&area)
         .caption(&panel.title, (FONT, 18))
         .margin(12)
         .margin_right(24)
@@ -181,24 +186,30 @@ fn draw_lines<B: DrawingBackend>(area: &Area<'_, B>, panel: &Lines) -> Result<()
     }
     for (index, line) in panel.lines.iter().enumerate() {
         let colour = COLOURS[index % COLOURS.len()];
-        let mut named = false;
+        let size = if line.points.len() > 40 { 0 } else { 3 };
         for run in line.points.split(|(x, y)| !x.is_finite() || !y.is_finite()).filter(|run| !run.is_empty()) {
             let run = run.iter().map(|&(at, value)| (x.place(at), y.place(value)));
-            let drawn =
-                chart.draw_series(LineSeries::new(run, colour.stroke_width(2)).point_size(if line.points.len() > 40 { 0 } else { 3 }))?;
-            if !named {
-                drawn.label(&line.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
-                named = true;
-            }
+            chart.draw_series(LineSeries::new(run, colour.stroke_width(2)).point_size(size))?;
         }
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.3))
-        .label_font((FONT, 14))
-        .draw()
+    Ok(())
+}
+
+/// The lines' colours and names, one below the other, as many as there is room for.
+fn draw_legend<B: DrawingBackend>(area: &Area<'_, B>, lines: &[Line]) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    for (index, line) in lines.iter().enumerate() {
+        let y = 60 + 20 * index as i32;
+        if y > PANEL_HEIGHT as i32 - 40 {
+            return area.draw(&Text::new(format!("and {} more", lines.len() - index), (6, y - 7), (FONT, 14)));
+        }
+        area.draw(&PathElement::new([(6, y), (26, y)], COLOURS[index % COLOURS.len()].stroke_width(3)))?;
+        let name = match line.name.char_indices().nth(LEGEND_LETTERS) {
+            Some((end, _)) => format!("{}…", &line.name[..end]),
+            None => line.name.clone(),
+        };
+        area.draw(&Text::new(name, (32, y - 7), (FONT, 14)))?;
+    }
+    Ok(())
 }
 
 fn draw_grid<B: DrawingBackend>(area: &Area<'_, B>, grid: &Grid) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
