@@ -14,14 +14,20 @@ mod table;
 
 use super::{Command, Failure};
 
-const ABOUT: &str = "\
+const EXAMPLES: &str = "\
+Examples:
+  kinglet lab perplexity -f book.txt --length 4096 --schemes \"file;rope:yarn=4;alibi;none\" --plot schemes.svg
+  kinglet lab perplexity -f book.txt --policy ring,window -c 1024 --plot stream.png
+  kinglet lab passkey --lengths 1024,2048,4096 --json passkey.json
+  kinglet lab decay --plot decay.svg
+
 The position lab compares position schemes (--scheme, see docs/positions.md) and what a full context does (--policy) on one model. \
 Every measurement prints a table; --json, --csv and --plot (.svg or .png) write it to files. Ctrl-C ends a measurement and \
 prints what it has.";
 
 /// Study position schemes and streaming caches.
 #[derive(Debug, clap::Args)]
-#[command(after_help = ABOUT)]
+#[command(after_help = EXAMPLES)]
 pub struct Lab {
     #[command(subcommand)]
     what: What,
