@@ -79,7 +79,7 @@ impl Scale {
         let value = if value.abs() < (self.high - self.low).abs() * 1e-9 && !self.logarithmic { 0.0 } else { value };
         match value.abs() {
             0.0 => "0".to_owned(),
-            size if size >= 1e6 || size < 1e-3 => format!("{value:.0e}"),
+            size if !(1e-3..1e6).contains(&size) => format!("{value:.0e}"),
             size if size >= 10.0 && (value - value.round()).abs() < 1e-6 * size => format!("{value:.0}"),
             _ => {
                 let text = format!("{value:.4}");
