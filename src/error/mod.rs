@@ -3,12 +3,14 @@
 
 pub mod file;
 pub mod generate;
+mod parallel;
 mod position;
 mod session;
 mod text;
 
 pub use file::{FileError, Optional};
 pub use generate::GenerateError;
+pub use parallel::CpuMaskError;
 pub use position::PositionError;
 pub use session::SessionError;
 pub use text::TextError;

@@ -1,8 +1,8 @@
 //! `--profile`: where a test's passes spend their time, step by step, each beside what the machine allows at best.
 
-use super::Test;
 use super::limits::{Limit, Limits};
 use super::record::name;
+use super::trial::Test;
 use crate::forward::{Amount, Profile, Spent, Step};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ pub fn print(out: &mut impl Write, tests: &[Test<'_>], limits: &Limits) -> io::R
 fn table(out: &mut impl Write, test: &Test<'_>, profile: &Profile, limit: Limit) -> io::Result<()> {
     let (passes, whole) = (profile.passes.max(1) as f64, profile.time().as_secs_f64());
     let (subject, threads) = (&test.subject.kind, profile.threads);
-    writeln!(out, "\n{subject}, {threads} threads, {}: {:.3} ms a pass\n", name(test), 1e3 * whole / passes)?;
+    writeln!(out, "\n{subject}, {threads} threads, {}: {:.3} ms a pass\n", name(test.work), 1e3 * whole / passes)?;
     writeln!(out, "| step                       | ms a pass | share | GMAC/s |  GB/s | of limit | alone | waiting |")?;
     writeln!(out, "| -------------------------- | --------: | ----: | -----: | ----: | -------: | ----: | ------: |")?;
     for Line { name, spent } in lines(profile) {

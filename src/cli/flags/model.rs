@@ -1,5 +1,6 @@
 //! Which model, and how it is opened.
 
+use super::MaskFlags;
 use crate::cli::store::{self, catalogue};
 use crate::cli::{Failure, terminal};
 use crate::file::{LoadMode, ModelFile};
@@ -21,6 +22,9 @@ pub struct ModelFlags {
     /// Threads [default: the cores that this process may use]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+
+    #[command(flatten)]
+    mask: MaskFlags,
 
     #[command(flatten)]
     open: OpenFlags,
@@ -135,6 +139,7 @@ impl ModelFlags {
 
     /// Opens the model, whose path is known already.
     pub fn open_path(&self, path: &Path) -> Result<Model, Failure> {
+        self.mask.confine()?;
         self.open.open(path, self.threads.map(usize::from))
     }
 
