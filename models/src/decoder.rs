@@ -83,7 +83,7 @@ impl<'a> Decoder<'a> {
         let d_embedding = self.d_embedding;
         let embedding = self.part(format!("{}.weight", self.file.tensor(names::EMBEDDING, 0)), &[n_vocab, d_embedding])?;
         let output = if tied {
-            Projection { weight: embedding.clone(), bias: None }
+            Projection { weight: embedding.clone(), bias: self.bias(self.file.output(), n_vocab, false)? }
         } else {
             self.projection_named(self.file.output(), [n_vocab, d_embedding], false)?
         };

@@ -142,11 +142,12 @@ pub enum Rows {
 impl Rows {
     /// The rows as ranges, in order, of a tensor that has `all` of them.
     pub fn ranges(&self, all: usize) -> Vec<Range<usize>> {
-        match self {
-            Rows::All => vec![0..all],
-            Rows::Range(range) => vec![range.clone()],
-            Rows::Blocks { within, step, count } => (0..*count).map(|i| i * step + within.start..i * step + within.end).collect(),
-        }
+        let (within, step, count) = match self {
+            Rows::All => (0..all, all, 1),
+            Rows::Range(range) => (range.clone(), all, 1),
+            Rows::Blocks { within, step, count } => (within.clone(), *step, *count),
+        };
+        (0..count).map(|i| i * step + within.start..i * step + within.end).collect()
     }
 }
 

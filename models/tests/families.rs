@@ -355,6 +355,9 @@ fn logits_are_scaled_and_biased() {
     for name in ["gptj", "phi2", "phi2.gguf"] {
         assert!(spec(name).output.bias.is_some(), "{name}");
     }
+    // The bias stays where the matrix is the embedding's.
+    let tied = Memory::of("gptj").with("tie_word_embeddings", Value::Bool(true)).resolve().unwrap();
+    assert_eq!((&tied.output.weight, tied.output.bias.is_some()), (&tied.embedding, true));
 }
 
 #[test]

@@ -14,7 +14,6 @@ mod interrupt;
 mod list;
 mod logits;
 mod machine;
-mod output;
 mod perplexity;
 mod pull;
 mod quantize;

@@ -10,6 +10,7 @@ mod gguf_write;
 mod huggingface;
 #[allow(unsafe_code)]
 mod map;
+mod replace;
 mod safetensors;
 mod sniff;
 mod table;
@@ -17,6 +18,7 @@ mod table;
 pub use gguf::{Gguf, Kind, Numbers, Strings};
 pub use gguf_write::{GgufPlan, GgufWriter, NewValue};
 pub use map::{LoadMode, OwnMemory};
+pub use replace::replace;
 
 use crate::error::{FileError, file::shortened};
 use huggingface::Config;

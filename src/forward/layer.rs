@@ -1,11 +1,11 @@
-//! One layer's weights, and what is done to queries, keys and values between their product and attention.
+//! The weights of one layer and the recipe they follow.
 
 use super::feed::FeedWeights;
 use super::linear::{Arithmetic, Product};
 use super::weights::NormWeights;
 use crate::error::Error;
 use crate::file::ModelFile;
-use kinglet_models::{Attention, Layer, Norm, Residual};
+use kinglet_models::{Attention, Norm, Residual};
 
 /// One layer's weights.
 #[derive(Debug)]
@@ -14,13 +14,21 @@ pub struct LayerWeights {
     pub attention: Attention,
     /// Norms on queries and keys.
     pub qk_norm: Option<QkNormWeights>,
+    /// How blocks join the stream.
     pub(super) residual: Residual,
+    /// Before attention.
     pub(super) attention_norm: Option<NormWeights>,
+    /// On attention's output.
     pub(super) attention_post_norm: Option<NormWeights>,
+    /// Before the feed-forward block.
     pub(super) feed_norm: Option<NormWeights>,
+    /// On its output.
     pub(super) feed_post_norm: Option<NormWeights>,
+    /// Queries, keys and values, side by side.
     pub(super) qkv: Product,
+    /// After attention.
     pub(super) o: Product,
+    /// The feed-forward block.
     pub(super) feed: FeedWeights,
 }
 
@@ -36,9 +44,10 @@ pub struct QkNormWeights {
 /// A block whose output is still in `Workspace::step`: how it is to be added to the stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pending<'a> {
-    pub post_norm: Option<&'a NormWeights>,
+    /// The norm, if any.
+    pub(super) post_norm: Option<&'a NormWeights>,
     /// The norm is over the sum and not over the block's output.
-    pub of_sum: bool,
+    pub(super) of_sum: bool,
 }
 
 impl QkNormWeights {
@@ -50,11 +59,11 @@ impl QkNormWeights {
 }
 
 impl LayerWeights {
-    /// Finds the tensors of `layer`.
+    /// Finds the tensors of `layer`, which works on a stream `d_model` wide.
     ///
     /// # Errors
     /// Where one is missing or of another shape.
-    pub fn find(file: &ModelFile, layer: &Layer, d_model: usize) -> Result<LayerWeights, Error> {
+    pub(super) fn find(file: &ModelFile, layer: &kinglet_models::Layer, d_model: usize) -> Result<LayerWeights, Error> {
         let norm = |norm: &Option<_>| norm.as_ref().map(|norm| NormWeights::read(file, norm, d_model)).transpose();
         let attention = layer.attention.clone();
         let (q, kv) = (attention.n_heads * attention.d_head, attention.n_kv_heads * attention.d_head);
@@ -84,14 +93,14 @@ impl LayerWeights {
     }
 
     /// Holds queries, keys and values within bounds, where the family does so (MPT).
-    pub fn clip(&self, qkv: &mut [f32]) {
+    pub(super) fn clip(&self, qkv: &mut [f32]) {
         if let Some(clip) = self.attention.clip {
             qkv.iter_mut().for_each(|x| *x = x.clamp(-clip, clip));
         }
     }
 
     /// Norms all query heads together and all key heads together, where the family does so (OLMo 2).
-    pub fn norm_whole_vectors(&self, arithmetic: Arithmetic, qkv: &mut [f32]) {
+    pub(super) fn norm_whole_vectors(&self, arithmetic: Arithmetic, qkv: &mut [f32]) {
         let Some(norms) = self.qk_norm.as_ref().filter(|norms| !norms.per_head) else { return };
         let (q_norm, k_norm) = (norms.of(true, 0), norms.of(false, 0));
         let (q, k) = (q_norm.weight.len(), k_norm.weight.len());

@@ -85,7 +85,7 @@ fn sigmoid_gate<I: Isa>(isa: I, x: I::F, minus_u: I::F) -> I::F {
     isa.div(x, isa.add(isa.splat(1.0), isa.exp(minus_u)))
 }
 
-/// `x · Φ(x)`. Φ's tail beyond |x| is `0.5 erfc(|x|/√2)`, by the polynomial of Hastings (Abramowitz & Stegun 7.1.26), which is within 1.5e-7.
+/// `x · Φ(x)`. Φ's tail beyond |x| is `0.5 erfc(|x|/√2)`, by the polynomial of Hastings (Abramowitz & Stegun 7.1.26), within 1.5e-7.
 #[inline(always)]
 fn gelu<I: Isa>(isa: I, x: I::F) -> I::F {
     const HALF_POLYNOMIAL: [f32; 5] = [0.530_702_7, -0.726_576, 0.710_706_9, -0.142_248_37, 0.127_414_8];

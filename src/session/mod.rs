@@ -14,12 +14,15 @@
 mod chat;
 mod generation;
 mod model;
+mod prompt_cache;
+mod save;
 mod speculation;
 mod stats;
 mod transcript;
 
 pub use generation::{Event, GenerateOptions, Generation};
 pub use model::{Model, ModelOptions};
+pub use prompt_cache::PromptCache;
 pub use stats::Stats;
 
 use crate::attention::PAGE;

@@ -175,7 +175,8 @@ impl Inspect {
         let context = self.context(model);
         json!({
             "family": family, "layers": layers.len(), "d_model": d_model, "n_vocab": n_vocab, "trained_context": trained_context,
-            "position": position, "position_embedding": model.spec().positions.as_ref().map(position::embedding_json), "context": context, "cache_bytes": model.cache_bytes(context), "bytes_per_token": model.bytes_per_token(),
+            "position": position, "position_embedding": model.spec().positions.as_ref().map(position::embedding_json),
+            "context": context, "cache_bytes": model.cache_bytes(context), "bytes_per_token": model.bytes_per_token(),
         })
     }
 
