@@ -42,8 +42,8 @@ impl Perplexity {
 }
 
 /// Scores `tokens` in chunks of `context` with an empty `session`; `bos` replaces each chunk's first token. `progress` hears the running
-/// mean after each chunk (done, of all) and ends the measurement by returning false; a raised `cancel` ends it in the middle of a chunk, which
-/// does not count then.
+/// mean after each chunk (done, of all) and ends the measurement by returning false; a raised `cancel` ends it in the middle of a chunk,
+/// which does not count then.
 ///
 /// # Errors
 /// Where there are fewer tokens than two chunks, and as [`Session::feed`].
