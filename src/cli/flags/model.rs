@@ -215,10 +215,9 @@ impl ContextFlags {
 
     /// Takes up the stored prompt that shares most with `tokens`, where `session` is still empty and prompts are kept.
     pub fn warm(&self, model: &Model, session: &mut Session, tokens: &[TokenId]) -> Result<(), Failure> {
-        if let (Some(prompts), true) = (self.prompts(), session.is_empty()) {
-            if let Some(stored) = prompts.restore(model, &self.options_quietly(model)?, tokens)? {
-                *session = stored;
-            }
+        let Some(prompts) = self.prompts().filter(|_| session.is_empty()) else { return Ok(()) };
+        if let Some(stored) = prompts.restore(model, &self.options_quietly(model)?, tokens)? {
+            *session = stored;
         }
         Ok(())
     }
