@@ -316,7 +316,8 @@ impl Block<'_> {
                 }
             }
             for (scores, sum) in scores.iter_mut().zip(sums) {
-                isa.store(&mut scores[key..], isa.add(isa.load(&scores[key..]), sum));
+                let all = isa.add(isa.load(&scores[key..]), sum);
+                isa.store(&mut scores[key..], all);
             }
         }
     }
