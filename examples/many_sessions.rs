@@ -9,7 +9,7 @@ use kinglet::{Model, Session, SessionOptions, TokenId, feed_together};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let model = Model::open(args.next().ok_or("usage: many_sessions MODEL BEGINNING ENDING…")?)?;
-    let mut beginning = model.session(SessionOptions { context: Some(512) })?;
+    let mut beginning = model.session(SessionOptions { context: Some(512), ..SessionOptions::default() })?;
     beginning.feed_text(&args.next().ok_or("usage: many_sessions MODEL BEGINNING ENDING…")?)?;
     let mut sessions: Vec<(Session, Vec<TokenId>)> = Vec::new();
     for ending in args {

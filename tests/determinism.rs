@@ -19,7 +19,7 @@ fn on_each_model(threads: usize, test: impl Fn(&Model)) {
 }
 
 fn session(model: &Model) -> Session {
-    model.session(SessionOptions { context: Some(512) }).unwrap()
+    model.session(SessionOptions { context: Some(512), ..SessionOptions::default() }).unwrap()
 }
 
 /// Some tokens of the vocabulary in no order.

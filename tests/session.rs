@@ -2,12 +2,18 @@
 
 use kinglet::error::SessionError;
 use kinglet::forward::Output;
+use kinglet::kv::Policy;
 use kinglet::{Error, Event, FinishReason, GenerateOptions, Message, Model, Session, SessionOptions, TokenId, feed_together};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/tiny.gguf");
 
 fn session(context: usize) -> Session {
-    Model::open(MODEL).unwrap().session(SessionOptions { context: Some(context) }).unwrap()
+    session_with(context, Policy::Stop)
+}
+
+fn session_with(context: usize, policy: Policy) -> Session {
+    Model::open(MODEL).unwrap().session(SessionOptions { context: Some(context), policy: Some(policy) }).unwrap()
 }
 
 fn tokens(n: u32) -> Vec<TokenId> {
@@ -53,7 +59,7 @@ fn sessions_of_two_models_do_not_share_a_batch() {
 
 #[test]
 fn a_context_of_nothing_is_refused() {
-    let error = Model::open(MODEL).unwrap().session(SessionOptions { context: Some(0) }).unwrap_err();
+    let error = Model::open(MODEL).unwrap().session(SessionOptions { context: Some(0), ..SessionOptions::default() }).unwrap_err();
     assert!(error.to_string().contains("context"), "{error}");
 }
 
@@ -96,4 +102,28 @@ fn a_chat_that_is_cancelled_before_its_first_token_ends_in_order() {
     let events: Vec<Event> = session.chat(&messages, options).unwrap().map(Result::unwrap).collect();
     assert!(matches!(&events[..], [Event::Finished { reason: FinishReason::Cancelled, .. }]), "{events:?}");
     assert!(session.is_empty());
+}
+
+#[test]
+fn a_cancelled_feed_leaves_the_session_as_it_was() {
+    let (mut session, mut undisturbed) = (session(2000), session(2000));
+    for session in [&mut session, &mut undisturbed] {
+        session.feed(&tokens(40)).unwrap();
+    }
+    let raised = AtomicBool::new(true);
+    assert!(!session.feed_until(&tokens(100), Some(&raised), |_| panic!("no batch is done")).unwrap());
+    assert_eq!(session.len(), 40);
+    let cancel = AtomicBool::new(false);
+    let long: Vec<TokenId> = tokens(100).repeat(15);
+    assert!(
+        !session.feed_until(&long, Some(&cancel), |_| cancel.store(true, Ordering::Relaxed)).unwrap(),
+        "after the first of its batches"
+    );
+    assert_eq!(session.len(), 40);
+    assert!(session.outputs_until(&tokens(3), None, Output::Logits, Some(&raised)).unwrap().is_none());
+    assert_eq!(session.logits().unwrap(), undisturbed.logits().unwrap());
+    for session in [&mut session, &mut undisturbed] {
+        session.feed(&tokens(200)).unwrap();
+    }
+    assert_eq!(session.logits().unwrap(), undisturbed.logits().unwrap());
 }

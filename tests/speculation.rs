@@ -5,7 +5,7 @@ use kinglet::{Event, GenerateOptions, Model, SamplerOptions, Session, SessionOpt
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/tiny.gguf");
 
 fn session(model: &Model, context: usize) -> Session {
-    let mut session = model.session(SessionOptions { context: Some(context) }).unwrap();
+    let mut session = model.session(SessionOptions { context: Some(context), ..SessionOptions::default() }).unwrap();
     session.feed_text("One two three. One two three. One two three. One").unwrap();
     session
 }

@@ -4,12 +4,14 @@
 #![forbid(unsafe_code)]
 
 mod element;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod tile;
 
-pub use element::Element;
-pub use tile::{Attend, Partial, Visible};
+pub use element::{BLOCK, CacheType, Numbers, Part};
+pub use slots::{Content, Slots, View};
+pub use tile::{Attend, Partial};
 
 /// Keys that share one partial softmax; the tokens of a cache page.
 pub const PAGE: usize = 128;

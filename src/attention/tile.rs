@@ -5,13 +5,17 @@
 //! ```text
 //! for page in pages:                          for 6 rows at a time:
 //!     s[key] = Σ_d q[d]·k[d][key]                 lanes are keys, d in order
-//!     s = softcap(s);  s[invisible] = −∞
+//!     s = softcap(s) + position(s);  s[invisible] = −∞
 //!     m' = max s;  p = exp(s − m');  l' = Σ p
 //!     o'[d] = Σ_key p[key]·v[key][d]              lanes are dimensions, keys in order
 //!     (m, l, o) ← merge((m, l, o), (m', l', o'))
 //! ```
 
-use super::{Element, PAGE, TILE};
+use super::element::{BLOCK, Element, Numbers, Part, Q4, Q8};
+use super::slots::{Slots, View, add_bias, add_by_query};
+use super::{PAGE, TILE};
+use crate::position::Relative;
+use half::f16;
 use kinglet_quant::isa::{Isa, Op};
 use std::ops::Range;
 
@@ -65,51 +69,49 @@ fn merge_sums<I: Isa>(isa: I, max: &mut f32, sum: &mut f32, page_max: f32, page_
     (a, b)
 }
 
-/// Positions that a query row sees.
-pub type Visible = Range<usize>;
-
 /// Query rows of one key/value head against some of its pages, merged into `partial`.
 #[derive(Debug)]
-pub struct Attend<'a, E, P> {
-    /// `[rows, d_head]`, normed, rotated and scaled.
+pub struct Attend<'a, P> {
+    /// `[rows, width]`, normed, rotated and scaled.
     pub q: &'a [f32],
-    /// Width of a head, a multiple of 16 lanes or less (any multiple of 8).
-    pub d_head: usize,
+    /// Numbers stored for a head, a multiple of 8.
+    pub width: usize,
     /// What each row sees.
-    pub visible: &'a [Visible],
+    pub views: &'a [View],
     /// `cap · tanh(score / cap)`.
     pub softcap: Option<f32>,
+    /// What position adds to scores.
+    pub slots: Slots<'a>,
     /// The pages to go over, in order.
     pub pages: Range<usize>,
-    /// Keys `[tile][d_head][16]` and values `[128][d_head]` of a page.
+    /// Keys and values of a page.
     pub page: P,
     /// Rows' running softmax.
     pub partial: Partial<'a>,
-    /// The element type that `page` gives.
-    pub element: std::marker::PhantomData<E>,
 }
 
-impl<'p, E: Element, P: Fn(usize) -> (&'p [E], &'p [E])> Op for Attend<'_, E, P> {
+impl<'p, P: Fn(usize) -> (Part<'p>, Part<'p>)> Op for Attend<'_, P> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Attend { q, d_head, visible, softcap, pages, page, partial, .. } = self;
+        let Attend { q, width, views, softcap, slots, pages, page, partial } = self;
         for index in pages {
             let start = index * PAGE;
-            if visible.iter().all(|seen| seen.end <= start || seen.start >= start + PAGE) {
+            if views.iter().all(|view| view.keys.end <= start || view.keys.start >= start + PAGE) {
                 continue;
             }
             let (keys, values) = page(index);
             let mut row = 0;
-            while row < visible.len() {
-                let block = Block { start, q: &q[row * d_head..], d_head, keys, values, visible: &visible[row..], softcap };
-                let n = match visible.len() - row {
+            while row < views.len() {
+                let slots = slots.rows_from(row, width);
+                let block = Block { start, q: &q[row * width..], width, keys, values, views: &views[row..], softcap, slots };
+                let n = match views.len() - row {
                     ROWS.. => ROWS,
                     5 => 4,
                     left => left,
                 };
-                let partial = Partial { max: &mut partial.max[row..], sum: &mut partial.sum[row..], out: &mut partial.out[row * d_head..] };
+                let partial = Partial { max: &mut partial.max[row..], sum: &mut partial.sum[row..], out: &mut partial.out[row * width..] };
                 match n {
                     ROWS => block.attend::<I, ROWS>(isa, partial),
                     4 => block.attend::<I, 4>(isa, partial),
@@ -124,17 +126,96 @@ impl<'p, E: Element, P: Fn(usize) -> (&'p [E], &'p [E])> Op for Attend<'_, E, P>
 }
 
 /// Up to [`ROWS`] query rows and one page.
-struct Block<'a, E> {
+struct Block<'a> {
     start: usize,
     q: &'a [f32],
-    d_head: usize,
-    keys: &'a [E],
-    values: &'a [E],
-    visible: &'a [Visible],
+    width: usize,
+    keys: Part<'a>,
+    values: Part<'a>,
+    views: &'a [View],
     softcap: Option<f32>,
+    slots: Slots<'a>,
 }
 
-impl<E: Element> Block<'_, E> {
+/// Calls `$body` with the type and the numbers of `$part`: once for a page, so that nothing inside asks again.
+macro_rules! by_type {
+    ($part:expr, $element:ident, $numbers:ident => $body:expr) => {
+        match $part.numbers {
+            Numbers::F16($numbers) => {
+                type $element = f16;
+                $body
+            }
+            Numbers::F32($numbers) => {
+                type $element = f32;
+                $body
+            }
+            Numbers::Q8_0($numbers) => {
+                type $element = Q8;
+                $body
+            }
+            Numbers::Q4_0($numbers) => {
+                type $element = Q4;
+                $body
+            }
+        }
+    };
+}
+
+/// [`Block::scores`], compiled by itself: one function for each type of key and number of rows.
+struct Scores<'b, 'a, E: Element, const R: usize> {
+    block: &'b Block<'a>,
+    numbers: &'a [E::Number],
+    scores: &'b mut [[f32; PAGE]; R],
+    keys: Range<usize>,
+}
+
+impl<E: Element, const R: usize> Op for Scores<'_, '_, E, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        self.block.scores::<I, E, R>(isa, self.numbers, self.scores, self.keys);
+    }
+}
+
+/// [`Block::add_by_key`], compiled by itself.
+struct ByKey<'b, 'a, E: Element, const R: usize> {
+    block: &'b Block<'a>,
+    numbers: &'a [E::Number],
+    table: &'b Relative,
+    scores: &'b mut [[f32; PAGE]; R],
+    keys: Range<usize>,
+}
+
+impl<E: Element, const R: usize> Op for ByKey<'_, '_, E, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        self.block.add_by_key::<I, E, R>(isa, self.numbers, self.table, self.scores, self.keys);
+    }
+}
+
+/// [`Block::values`], compiled by itself.
+struct Values<'b, 'a, E: Element, const R: usize> {
+    block: &'b Block<'a>,
+    numbers: &'a [E::Number],
+    weights: &'b [[f32; PAGE]; R],
+    keys: Range<usize>,
+    factors: (&'b [f32; R], &'b [f32; R]),
+    out: &'b mut [f32],
+}
+
+impl<E: Element, const R: usize> Op for Values<'_, '_, E, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        self.block.values::<I, E, R>(isa, self.numbers, self.weights, self.keys, self.factors, self.out);
+    }
+}
+
+impl Block<'_> {
     #[inline(always)]
     fn attend<I: Isa, const R: usize>(&self, isa: I, partial: Partial<'_>) {
         let seen: [Range<usize>; R] = std::array::from_fn(|r| self.in_page(r));
@@ -144,7 +225,10 @@ impl<E: Element> Block<'_, E> {
             return;
         }
         let mut scores = [[0f32; PAGE]; R];
-        self.scores(isa, &mut scores, keys.clone());
+        by_type!(self.keys, E, numbers => {
+            isa.vectorize(Scores::<E, R> { block: self, numbers, scores: &mut scores, keys: keys.clone() });
+        });
+        self.add_positions::<I, R>(isa, &mut scores, keys.clone());
         let (mut a, mut b) = ([1f32; R], [0f32; R]);
         for r in 0..R {
             let row = &mut scores[r];
@@ -153,56 +237,146 @@ impl<E: Element> Block<'_, E> {
             let (max, sum) = softmax(isa, &mut row[keys.clone()]);
             (a[r], b[r]) = merge_sums(isa, &mut partial.max[r], &mut partial.sum[r], max, sum);
         }
-        self.values(isa, &scores, keys, &a, &b, partial.out);
+        by_type!(self.values, E, numbers => {
+            isa.vectorize(Values::<E, R> { block: self, numbers, weights: &scores, keys, factors: (&a, &b), out: partial.out });
+        });
     }
 
     /// What row `r` sees of this page, counted from the page's start; empty ranges are `0..0`.
     #[inline(always)]
     fn in_page(&self, r: usize) -> Range<usize> {
-        let seen = &self.visible[r];
+        let seen = &self.views[r].keys;
         let range = seen.start.saturating_sub(self.start).min(PAGE)..seen.end.saturating_sub(self.start).min(PAGE);
         if range.is_empty() { 0..0 } else { range }
     }
 
-    /// `scores[r][key] = softcap(Σ_d q[r][d] · k[d][key])` for whole vectors of keys.
+    /// `scores[r][key] = Σ_d q[r][d] · k[d][key]` for whole vectors of keys.
     #[inline(always)]
-    fn scores<I: Isa, const R: usize>(&self, isa: I, scores: &mut [[f32; PAGE]; R], keys: Range<usize>) {
-        const WIDE: usize = 2;
-        let d = self.d_head;
+    fn scores<I: Isa, E: Element, const R: usize>(&self, isa: I, numbers: &[E::Number], scores: &mut [[f32; PAGE]; R], keys: Range<usize>) {
+        if keys.len().is_multiple_of(2 * I::LANES) {
+            for key in keys.step_by(2 * I::LANES) {
+                self.score_vectors::<I, E, R, 2>(isa, numbers, scores, key);
+            }
+        } else {
+            for key in keys.step_by(I::LANES) {
+                self.score_vectors::<I, E, R, 1>(isa, numbers, scores, key);
+            }
+        }
+    }
+
+    /// `W` whole vectors of [`Block::scores`], from key `key` on.
+    #[inline(always)]
+    fn score_vectors<I: Isa, E: Element, const R: usize, const W: usize>(
+        &self,
+        isa: I,
+        numbers: &[E::Number],
+        scores: &mut [[f32; PAGE]; R],
+        key: usize,
+    ) {
+        let d = self.width;
         let q: [&[f32]; R] = std::array::from_fn(|r| &self.q[r * d..][..d]);
-        let step = if keys.len().is_multiple_of(WIDE * I::LANES) { WIDE } else { 1 };
-        for key in keys.step_by(step * I::LANES) {
-            let lanes: [&[E]; WIDE] = std::array::from_fn(|w| {
-                let key = if w < step { key + w * I::LANES } else { key };
-                &self.keys[key / TILE * TILE * d + key % TILE..]
-            });
-            let mut sums = [[isa.splat(0.0); R]; WIDE];
-            if step == WIDE {
-                for i in 0..d {
-                    // A long cache comes from memory: the tiles after these are asked for while these are used.
-                    isa.fetch(lanes[0], (i + AHEAD * d) * TILE);
-                    isa.fetch(lanes[1], (i + AHEAD * d) * TILE);
-                    let k = [E::load(isa, &lanes[0][i * TILE..]), E::load(isa, &lanes[1][i * TILE..])];
-                    for r in 0..R {
-                        let q = isa.splat(q[r][i]);
-                        sums[0][r] = isa.mul_add(q, k[0], sums[0][r]);
-                        sums[1][r] = isa.mul_add(q, k[1], sums[1][r]);
+        let place = |w: usize| (key + w * I::LANES) / TILE * TILE * d / E::PER_NUMBER + (key + w * I::LANES) % TILE;
+        let lanes: [&[E::Number]; W] = std::array::from_fn(|w| &numbers[place(w)..]);
+        // Where blocks have no scales, the whole head is one block.
+        let block = if E::SCALED { BLOCK } else { d };
+        let mut sums = [[isa.splat(0.0); R]; W];
+        for base in (0..d).step_by(block) {
+            let mut of_block = if E::SCALED { [[isa.splat(0.0); R]; W] } else { sums };
+            for half in 0..E::PER_NUMBER {
+                for i in 0..block / E::PER_NUMBER {
+                    let at = (base / E::PER_NUMBER + i) * TILE;
+                    let dim = base + half * (block / E::PER_NUMBER) + i;
+                    let mut k = [isa.splat(0.0); W];
+                    for w in 0..W {
+                        // A long cache comes from memory: the tiles after these are asked for while these are used.
+                        if W > 1 {
+                            isa.fetch(lanes[w], at + AHEAD * d * TILE / E::PER_NUMBER);
+                        }
+                        k[w] = E::load(isa, &lanes[w][at..], half);
                     }
-                }
-            } else {
-                for i in 0..d {
-                    let k = E::load(isa, &lanes[0][i * TILE..]);
                     for r in 0..R {
-                        sums[0][r] = isa.mul_add(isa.splat(q[r][i]), k, sums[0][r]);
+                        let q = isa.splat(q[r][dim]);
+                        for w in 0..W {
+                            of_block[w][r] = isa.mul_add(q, k[w], of_block[w][r]);
+                        }
                     }
                 }
             }
-            for (w, sums) in sums.iter().enumerate().take(step) {
+            for w in 0..W {
                 for r in 0..R {
-                    isa.store(&mut scores[r][key + w * I::LANES..], self.cap(isa, sums[r]));
+                    sums[w][r] = match E::SCALED {
+                        true => isa.mul_add(of_block[w][r], self.key_scales(isa, key + w * I::LANES, base), sums[w][r]),
+                        false => of_block[w][r],
+                    };
                 }
             }
         }
+        for (w, sums) in sums.iter().enumerate() {
+            for r in 0..R {
+                isa.store(&mut scores[r][key + w * I::LANES..], self.cap(isa, sums[r]));
+            }
+        }
+    }
+
+    /// The scales of a vector of keys, for the block that holds dimension `dim`.
+    #[inline(always)]
+    fn key_scales<I: Isa>(&self, isa: I, key: usize, dim: usize) -> I::F {
+        isa.load_f16(&self.keys.scales[(key / TILE * (self.width / BLOCK) + dim / BLOCK) * TILE + key % TILE..])
+    }
+
+    /// The position slots, where the layer uses any.
+    #[inline(always)]
+    fn add_positions<I: Isa, const R: usize>(&self, isa: I, scores: &mut [[f32; PAGE]; R], keys: Range<usize>) {
+        if let Some(content) = self.slots.content {
+            if let Some(table) = content.by_query {
+                add_by_query(isa, (table, content.q, self.width), self.views, self.start, scores, keys.clone());
+            }
+            if let Some(table) = content.by_key {
+                by_type!(self.keys, E, numbers => {
+                    isa.vectorize(ByKey::<E, R> { block: self, numbers, table, scores: &mut *scores, keys: keys.clone() });
+                });
+            }
+        }
+        if let Some(bias) = self.slots.bias {
+            add_bias(isa, bias, self.views, self.start, scores, keys);
+        }
+    }
+
+    /// `scores[r][key] += Σ_d k[d][key] · s[d][key − at]`
+    #[inline(always)]
+    fn add_by_key<I: Isa, E: Element, const R: usize>(
+        &self,
+        isa: I,
+        numbers: &[E::Number],
+        table: &Relative,
+        scores: &mut [[f32; PAGE]; R],
+        keys: Range<usize>,
+    ) {
+        for key in keys.step_by(I::LANES) {
+            let mut sums = [isa.splat(0.0); R];
+            for d in 0..self.width {
+                let k = self.key_vector::<I, E>(isa, numbers, key, d);
+                for r in 0..R {
+                    let View { at, head, .. } = self.views[r];
+                    let place = table.place((self.start + key) as isize - at as isize);
+                    sums[r] = isa.mul_add(k, isa.load(&table.row(head * self.width + d)[place..]), sums[r]);
+                }
+            }
+            for r in 0..R {
+                let scores = &mut scores[r][key..];
+                isa.store(scores, isa.add(isa.load(scores), sums[r]));
+            }
+        }
+    }
+
+    /// Dimension `dim` of a vector of keys, scaled.
+    #[inline(always)]
+    fn key_vector<I: Isa, E: Element>(&self, isa: I, numbers: &[E::Number], key: usize, dim: usize) -> I::F {
+        let (base, half) = (dim / BLOCK * BLOCK, if E::PER_NUMBER == 2 { dim % BLOCK / 16 } else { 0 });
+        let row = if E::PER_NUMBER == 2 { base / 2 + dim % 16 } else { dim };
+        let at = key / TILE * TILE * self.width / E::PER_NUMBER + row * TILE + key % TILE;
+        let k = E::load(isa, &numbers[at..], half);
+        if E::SCALED { isa.mul(k, self.key_scales(isa, key, dim)) } else { k }
     }
 
     #[inline(always)]
@@ -215,53 +389,81 @@ impl<E: Element> Block<'_, E> {
 
     /// `out[r] = a[r] · out[r] + b[r] · Σ_key p[r][key] · v[key]`.
     #[inline(always)]
-    fn values<I: Isa, const R: usize>(
+    fn values<I: Isa, E: Element, const R: usize>(
         &self,
         isa: I,
+        numbers: &[E::Number],
         p: &[[f32; PAGE]; R],
         keys: Range<usize>,
-        a: &[f32; R],
-        b: &[f32; R],
+        (a, b): (&[f32; R], &[f32; R]),
         out: &mut [f32],
     ) {
+        let mut scaled = [[0f32; PAGE]; R];
         let mut at = 0;
-        while at + 2 * I::LANES <= self.d_head {
-            self.value_vectors::<I, R, 2>(isa, p, keys.clone(), (a, b), at, out);
+        while at + 2 * I::LANES <= self.width {
+            let p = if E::SCALED { self.scale_weights(isa, p, &mut scaled, keys.clone(), at) } else { p };
+            self.value_vectors::<I, E, R, 2>(isa, numbers, p, keys.clone(), (a, b), at, out);
             at += 2 * I::LANES;
         }
-        if at + I::LANES <= self.d_head {
-            self.value_vectors::<I, R, 1>(isa, p, keys.clone(), (a, b), at, out);
+        if at + I::LANES <= self.width {
+            self.value_vectors::<I, E, R, 1>(isa, numbers, p, keys.clone(), (a, b), at, out);
             at += I::LANES;
         }
-        let d = self.d_head;
+        let d = self.width;
         // The last dimensions, where a head is no whole number of vectors: one at a time, in the same order of keys.
         for i in at..d {
             for r in 0..R {
-                let sum = keys.clone().fold(0f32, |sum, key| p[r][key].mul_add(self.values[key * d + i].to_f32(), sum));
+                let sum = keys.clone().fold(0f32, |sum, key| p[r][key].mul_add(E::one(numbers[key * d + i]), sum));
                 let out = &mut out[r * d + i];
                 *out = out.mul_add(a[r], sum * b[r]);
             }
         }
     }
 
-    /// `W` whole vectors of [`Block::values`], from dimension `at` on.
+    /// The weights times the scales of the values' block that holds dimension `at`: values are used as they are stored then. Done when a
+    /// block begins.
     #[inline(always)]
-    fn value_vectors<I: Isa, const R: usize, const W: usize>(
+    fn scale_weights<'s, I: Isa, const R: usize>(
         &self,
         isa: I,
+        p: &[[f32; PAGE]; R],
+        scaled: &'s mut [[f32; PAGE]; R],
+        keys: Range<usize>,
+        at: usize,
+    ) -> &'s [[f32; PAGE]; R] {
+        if at.is_multiple_of(BLOCK) {
+            for key in keys.step_by(I::LANES) {
+                let scales = isa.load_f16(&self.values.scales[at / BLOCK * PAGE + key..]);
+                for r in 0..R {
+                    isa.store(&mut scaled[r][key..], isa.mul(isa.load(&p[r][key..]), scales));
+                }
+            }
+        }
+        scaled
+    }
+
+    /// `W` whole vectors of [`Block::values`], from dimension `at` on.
+    #[inline(always)]
+    fn value_vectors<I: Isa, E: Element, const R: usize, const W: usize>(
+        &self,
+        isa: I,
+        numbers: &[E::Number],
         p: &[[f32; PAGE]; R],
         keys: Range<usize>,
         (a, b): (&[f32; R], &[f32; R]),
         at: usize,
         out: &mut [f32],
     ) {
-        let d = self.d_head;
+        let d = self.width;
+        // Two halves of a byte are 16 dimensions apart.
+        let place = |dim: usize| if E::PER_NUMBER == 2 { (dim / BLOCK * 16 + dim % 16, dim % BLOCK / 16) } else { (dim, 0) };
         let mut sums = [[isa.splat(0.0); R]; W];
         for key in keys {
-            let values = &self.values[key * d + at..];
-            isa.fetch(values, VALUES_AHEAD * d);
+            let values = &numbers[key * d / E::PER_NUMBER..];
+            isa.fetch(values, place(at).0 + VALUES_AHEAD * d / E::PER_NUMBER);
             for (w, sums) in sums.iter_mut().enumerate() {
-                let v = E::load(isa, &values[w * I::LANES..]);
+                let (place, half) = place(at + w * I::LANES);
+                let v = E::load(isa, &values[place..], half);
                 for r in 0..R {
                     sums[r] = isa.mul_add(isa.splat(p[r][key]), v, sums[r]);
                 }

@@ -4,6 +4,7 @@ use super::flags::ModelFlags;
 use super::{Command, Failure, input};
 use crate::SessionOptions;
 use crate::forward::Output;
+use crate::kv::Policy;
 use crate::types::TokenId;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -62,7 +63,7 @@ impl Command for Logits {
             true => ("hidden", model.spec().d_model, Output::Hidden),
             false => ("logits", model.spec().n_vocab, Output::Logits),
         };
-        let mut session = model.session(SessionOptions { context: Some(tokens.len()) })?;
+        let mut session = model.session(SessionOptions { context: Some(tokens.len()), policy: Some(Policy::Stop) })?;
         let rows = session.outputs_of(&tokens, self.last.map(|last| last as usize), output)?;
         write(&self.output, name, width, &rows).map_err(|e| Failure::io(format!("cannot write {}", self.output.display()), &e))
     }

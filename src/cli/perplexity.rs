@@ -5,6 +5,7 @@ use super::terminal::{count_bar, note};
 use super::{Command, Failure, input, interrupt};
 use crate::SessionOptions;
 use crate::eval::{Perplexity as Score, perplexity};
+use crate::kv::Policy;
 use crate::text::Special;
 use crate::types::TokenId;
 use std::io::{self, IsTerminal, Write};
@@ -70,19 +71,20 @@ impl Command for Perplexity {
         if wanted == 0 {
             return Err(Failure::usage("--chunks is 0, expected at least 1"));
         }
-        let mut session = model.session(SessionOptions { context: Some(self.context) })?;
+        let mut session = model.session(SessionOptions { context: Some(self.context), policy: Some(Policy::Stop) })?;
         let interrupt = interrupt::listen();
         let (begin, mut done) = (Instant::now(), 0);
         let bar = count_bar(wanted as u64, "scoring chunks");
         let each_line = !io::stderr().is_terminal();
-        let score = perplexity(&mut session, &tokens, self.context, bos, |chunk, _, score| {
+        let cancel = interrupt.flag();
+        let score = perplexity(&mut session, &tokens, self.context, bos, Some(&cancel), |chunk, _, score| {
             done = chunk;
             bar.set_position(chunk as u64);
             bar.set_message(format!("perplexity {:.4}", score.value()));
             if each_line {
                 note(format!("[{chunk}/{wanted}] {:.4}", score.value()));
             }
-            chunk < wanted && !interrupt.raised()
+            chunk < wanted
         })?;
         bar.finish_and_clear();
         self.print(&score, done, begin.elapsed().as_secs_f64())?;

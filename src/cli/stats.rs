@@ -25,7 +25,9 @@ pub fn rate(tokens: usize, time: Duration) -> String {
 /// What the cache holds and what it may grow to.
 pub fn cache(session: &Session) -> String {
     let (now, bound) = (human_bytes(session.cache_bytes() as u64), human_bytes(session.cache_bound_bytes() as u64));
-    format!("{} of {} tokens; {now} now, {bound} at most", session.len(), session.context())
+    let forgotten = session.forgotten();
+    let lost = if forgotten == 0 { String::new() } else { format!(", {forgotten} of {} forgotten", session.len()) };
+    format!("{} of {} tokens{lost}; {now} now, {bound} at most", session.len() - forgotten, session.context())
 }
 
 fn reused(tokens: usize) -> String {

@@ -3,11 +3,15 @@
 
 pub mod file;
 pub mod generate;
+mod parallel;
+mod position;
 mod session;
 mod text;
 
 pub use file::{FileError, Optional};
 pub use generate::GenerateError;
+pub use parallel::CpuMaskError;
+pub use position::PositionError;
 pub use session::SessionError;
 pub use text::TextError;
 
@@ -30,6 +34,9 @@ pub enum Error {
     /// A session's limits and its input.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// Position schemes put in the place of a model's own.
+    #[error(transparent)]
+    Position(#[from] PositionError),
     /// The instruction-set level asked for.
     #[error(transparent)]
     Level(#[from] kinglet_quant::isa::LevelError),

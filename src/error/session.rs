@@ -18,6 +18,32 @@ pub enum SessionError {
         /// Tokens that were to be added.
         asked: usize,
     },
+    /// The model has learned a vector for each of its positions, and there are no more of them.
+    #[error("{asked} tokens are asked for, but the model has learned {longest} positions; a shorter context is needed (--context)")]
+    Positions {
+        /// Positions it has.
+        longest: usize,
+        /// Tokens that a sequence was to have.
+        asked: usize,
+    },
+    /// What stays for ever would leave no room for what comes.
+    #[error("{anchored} {what} in a context of {bound} tokens, expected fewer than {bound}: room must be left for what comes (--context)")]
+    TooManyAnchors {
+        /// Sinks, or pinned tokens (sinks among them).
+        what: &'static str,
+        /// How many would stay.
+        anchored: usize,
+        /// Tokens kept.
+        bound: usize,
+    },
+    /// Tokens that are not in the cache.
+    #[error("tokens {} to {} are not all held: of {len} that have come, some of them have left or are still to come", span.start, span.end)]
+    NotHeld {
+        /// The span that was asked for.
+        span: std::ops::Range<usize>,
+        /// Tokens that have come.
+        len: usize,
+    },
     /// A token id that the model has no embedding for.
     #[error("token {token} is outside the vocabulary of {n_vocab} tokens")]
     UnknownToken {

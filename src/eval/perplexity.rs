@@ -6,6 +6,7 @@ use crate::error::{Error, SessionError};
 use crate::forward::Output;
 use crate::session::{BATCH, Session};
 use crate::types::TokenId;
+use std::sync::atomic::AtomicBool;
 
 /// A mean over scored tokens, growing chunk by chunk.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -41,7 +42,8 @@ impl Perplexity {
 }
 
 /// Scores `tokens` in chunks of `context` with an empty `session`; `bos` replaces each chunk's first token. `progress` hears the running
-/// mean after each chunk (done, of all) and ends the measurement early by returning false.
+/// mean after each chunk (done, of all) and ends the measurement by returning false; a raised `cancel` ends it in the middle of a chunk, which
+/// does not count then.
 ///
 /// # Errors
 /// Where there are fewer tokens than two chunks, and as [`Session::feed`].
@@ -50,6 +52,7 @@ pub fn perplexity(
     tokens: &[TokenId],
     context: usize,
     bos: Option<TokenId>,
+    cancel: Option<&AtomicBool>,
     mut progress: impl FnMut(usize, usize, &Perplexity) -> bool,
 ) -> Result<Perplexity, Error> {
     if context < 4 || tokens.len() < 2 * context {
@@ -59,34 +62,43 @@ pub fn perplexity(
     let mut total = Perplexity::default();
     let chunks = tokens.len() / context;
     for (index, chunk) in tokens.chunks_exact(context).enumerate() {
-        score(session, chunk, bos, &mut total)?;
+        let Some(with_this) = score(session, chunk, bos, cancel, total)? else { break };
+        total = with_this;
         if !progress(index + 1, chunks, &total) {
             break;
         }
     }
-    session.truncate(0);
+    session.clear();
     Ok(total)
 }
 
-/// Scores the second half of one chunk.
-fn score(session: &mut Session, chunk: &[TokenId], bos: Option<TokenId>, total: &mut Perplexity) -> Result<(), Error> {
-    session.truncate(0);
+/// Scores the second half of one chunk and adds it to `total`; `None` where `cancel` was raised.
+fn score(
+    session: &mut Session,
+    chunk: &[TokenId],
+    bos: Option<TokenId>,
+    cancel: Option<&AtomicBool>,
+    mut total: Perplexity,
+) -> Result<Option<Perplexity>, Error> {
+    session.clear();
     let mut tokens = chunk.to_vec();
     if let Some(bos) = bos {
         tokens[0] = bos;
     }
     let half = chunk.len() / 2;
-    session.feed(&tokens[..half])?;
+    if !session.feed_until(&tokens[..half], cancel, |_| ())? {
+        return Ok(None);
+    }
     let mut at = half;
     // The last token is only ever predicted. Batches bound the memory of their logits.
     for batch in tokens[half..chunk.len() - 1].chunks(BATCH / 4) {
-        let logits = session.outputs_of(batch, None, Output::Logits)?;
+        let Some(logits) = session.outputs_until(batch, None, Output::Logits, cancel)? else { return Ok(None) };
         for row in logits.chunks_exact(logits.len() / batch.len()) {
             at += 1;
             total.add(negative_log_likelihood(row, chunk[at]));
         }
     }
-    Ok(())
+    Ok(Some(total))
 }
 
 /// `−ln softmax(logits)[token]`.

@@ -16,7 +16,7 @@ mod table;
 
 pub use gguf::{Gguf, Kind, Numbers, Strings};
 pub use gguf_write::{GgufPlan, GgufWriter, NewValue};
-pub use map::LoadMode;
+pub use map::{LoadMode, OwnMemory};
 
 use crate::error::{FileError, file::shortened};
 use huggingface::Config;

@@ -1,16 +1,20 @@
 //! The attention step of one layer: keys are normed, rotated and stored, then each worker takes some of the (sequence, key/value head)
 //! pairs, packs their queries (normed, rotated, scaled) and goes over the pages. Long prompts are cut by query rows; a few rows
 //! over a long cache are cut by pages, whose partial softmaxes are merged in order. Either way gives the same bits.
+//!
+//! Where a stream has outgrown its cache, a query is packed once more for each anchor that was left behind, as it stands to it.
 
 use super::batch::{Rows, Span};
-use super::decoder::LayerWeights;
+use super::layer::LayerWeights;
 use super::linear::Arithmetic;
-use crate::attention::{Attend, Element, PAGE, Partial, Visible};
-use crate::kv::{LayerCache, PageSlot};
+use super::positions::LayerPositions;
+use super::profile::Amount;
+use crate::attention::{Attend, PAGE, Partial, Slots, View};
+use crate::kv::{CacheFormat, LayerCache, LayerShape, PageSlot, Sight};
+use crate::math::hadamard;
 use crate::parallel::{Crew, cut_by_cost};
-use crate::position::TurnTable;
+use kinglet_models::Mask;
 use kinglet_quant::isa::{Isa, Op};
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// A sequence with at most this many new rows has its pages shared out; with more, its rows.
@@ -27,8 +31,12 @@ pub struct AttentionStep<'a> {
     pub arithmetic: Arithmetic,
     /// The batch.
     pub rows: &'a Rows,
-    /// Rotation of each row, where the layer rotates.
-    pub turns: Option<&'a TurnTable>,
+    /// What positions do to the layer's queries, keys and scores.
+    pub positions: &'a LayerPositions<'a>,
+    /// What the layer's caches store for a token.
+    pub shape: LayerShape,
+    /// How they do.
+    pub format: CacheFormat,
     /// `[rows, (n_heads + 2 n_kv_heads) · d_head]`: queries, keys, values side by side.
     pub qkv: &'a [f32],
 }
@@ -37,7 +45,7 @@ pub struct AttentionStep<'a> {
 #[derive(Debug, Default)]
 pub struct AttentionScratch {
     q: Vec<f32>,
-    visible: Vec<Visible>,
+    views: Vec<View>,
     max: Vec<f32>,
     sum: Vec<f32>,
     out: Vec<f32>,
@@ -50,12 +58,19 @@ struct Item {
     kv_head: usize,
     /// Rows of the batch.
     rows: Range<usize>,
+    /// What the queries stand to: the window, or an anchor.
+    standing: Option<usize>,
     pages: Range<usize>,
 }
 
 impl AttentionStep<'_> {
     fn d_head(&self) -> usize {
         self.layer.attention.d_head
+    }
+
+    /// Numbers that the cache stores for a head.
+    fn stored(&self) -> usize {
+        self.format.width(self.d_head())
     }
 
     /// Query heads that share a key/value head.
@@ -67,9 +82,22 @@ impl AttentionStep<'_> {
         (self.layer.attention.n_heads + 2 * self.layer.attention.n_kv_heads) * self.d_head()
     }
 
+    /// What the step takes; keys of sinks and pins are not counted.
+    pub fn amount(&self) -> Amount {
+        let (attention, mut amount) = (&self.layer.attention, Amount::default());
+        for span in self.rows.spans() {
+            let rows = span.first_row..span.first_row + span.len;
+            let keys: usize = rows.clone().map(|row| self.sight(span, row, None).keys.len()).sum();
+            let held = self.sight(span, rows.end - 1, None).keys.end - self.sight(span, rows.start, None).keys.start;
+            amount.float += (2 * keys * attention.n_heads * self.stored()) as u64;
+            amount.bytes += (self.shape.bytes(PAGE, self.format) * held / PAGE) as u64;
+        }
+        amount
+    }
+
     /// Stores the batch's keys and values in the caches of its sequences, one for each span.
-    pub fn store<E: Element>(&self, crew: &mut Crew<'_>, caches: &mut [&mut LayerCache<E>]) {
-        let mut slots: Vec<(usize, PageSlot<'_, E>)> = Vec::new();
+    pub fn store(&self, crew: &mut Crew<'_>, caches: &mut [&mut LayerCache]) {
+        let mut slots: Vec<(usize, PageSlot<'_>)> = Vec::new();
         for (index, (span, cache)) in self.rows.spans().iter().zip(caches).enumerate() {
             slots.extend(cache.slots_mut(span.positions()).into_iter().map(|slot| (index, slot)));
         }
@@ -83,67 +111,98 @@ impl AttentionStep<'_> {
         }
     }
 
-    fn store_slots<E: Element>(&self, slots: &mut [(usize, PageSlot<'_, E>)]) {
+    fn store_slots(&self, slots: &mut [(usize, PageSlot<'_>)]) {
         let (d, attention) = (self.d_head(), &self.layer.attention);
-        let mut key = vec![0.0; d];
+        let (mut key, mut value) = (vec![0.0; self.stored()], vec![0.0; self.stored()]);
         for (span, slot) in slots {
             let span = &self.rows.spans()[*span];
             let positions = span.positions();
             for position in positions.start.max(slot.start)..positions.end.min(slot.start + PAGE) {
                 let row = span.first_row + (position - positions.start);
                 let heads = &self.qkv[row * self.width()..(row + 1) * self.width()][attention.n_heads * d..];
-                self.prepare(row, slot.kv_head, &heads[..attention.n_kv_heads * d], false, &mut key);
-                slot.write(position, &key, &heads[(attention.n_kv_heads + slot.kv_head) * d..][..d]);
+                self.prepare(row, slot.kv_head, &heads[..attention.n_kv_heads * d], None, &mut key);
+                value[..d].copy_from_slice(&heads[(attention.n_kv_heads + slot.kv_head) * d..][..d]);
+                if self.format.mixes_values() {
+                    value[d..].fill(0.0);
+                    hadamard(&mut value);
+                }
+                slot.write(position, &key, &value);
             }
         }
     }
 
-    /// Norms (where each head has its own norm) and rotates head `head` of `heads: [n, d_head]` (the row's queries or its keys) into `out`.
-    fn prepare(&self, row: usize, head: usize, heads: &[f32], query: bool, out: &mut [f32]) {
+    /// Norms (where each head has its own norm), rotates and mixes head `head` of `heads: [n, d_head]` into `out`, which is as wide as heads are
+    /// stored: the row's key, or (`query`) its query as it stands to the window or to an anchor.
+    fn prepare(&self, row: usize, head: usize, heads: &[f32], query: Option<Option<usize>>, out: &mut [f32]) {
         let d = self.d_head();
-        out.copy_from_slice(&heads[head * d..(head + 1) * d]);
+        let (used, padding) = out.split_at_mut(d);
+        padding.fill(0.0);
+        used.copy_from_slice(&heads[head * d..(head + 1) * d]);
         if let Some(norms) = self.layer.qk_norm.as_ref().filter(|norms| norms.per_head) {
-            let norm = if query { &norms.q } else { &norms.k };
-            norm.apply(self.arithmetic.level(), &heads[head * d..(head + 1) * d], out);
+            norms.of(query.is_some(), head).apply(self.arithmetic.level(), &heads[head * d..(head + 1) * d], used);
         }
-        if let Some(turns) = self.turns {
-            turns.turn(row, out);
+        self.positions.turn(row, query.flatten(), used);
+        if self.format.mixes_keys() {
+            hadamard(out);
         }
     }
 
     /// Attention's output for all rows: `out: [kv head][rows][group · d_head]`.
-    pub fn run<E: Element>(&self, crew: &mut Crew<'_>, caches: &[&LayerCache<E>], scratch: &mut [AttentionScratch], out: &mut [f32]) {
-        let tiled = self.items(|span| span.len > SPLIT_ROWS, false);
+    pub fn run(&self, crew: &mut Crew<'_>, caches: &[&LayerCache], scratch: &mut [AttentionScratch], out: &mut [f32]) {
+        let tiled = self.items(|span| span.len > SPLIT_ROWS);
         self.run_whole(crew, caches, scratch, &tiled, out);
-        let split = self.items(|span| span.len <= SPLIT_ROWS, true);
+        let split = self.items_by_page(|span| span.len <= SPLIT_ROWS);
         self.run_split(crew, caches, scratch, &split, out);
     }
 
-    /// Items of the spans that `which` picks, head by head and in the order of rows; `by_page` makes an item of each page.
-    fn items(&self, which: impl Fn(&Span) -> bool, by_page: bool) -> Vec<Item> {
+    /// Items of a few rows each, of the spans that `which` picks, head by head and in the order of rows. They stand to the window; their
+    /// pages are an estimate of what they cost.
+    fn items(&self, which: impl Fn(&Span) -> bool) -> Vec<Item> {
         let mut items = Vec::new();
         for kv_head in 0..self.layer.attention.n_kv_heads {
             for (index, span) in self.rows.spans().iter().enumerate().filter(|(_, span)| which(span)) {
-                let step = if by_page { span.len } else { ITEM_ROWS };
-                for first in (0..span.len).step_by(step) {
-                    let rows = span.first_row + first..span.first_row + (first + step).min(span.len);
-                    let seen = self.visible(span, rows.start).start / PAGE..self.visible(span, rows.end - 1).end.div_ceil(PAGE);
-                    let item = |pages: Range<usize>| Item { span: index, kv_head, rows: rows.clone(), pages };
-                    if by_page {
-                        items.extend(seen.map(|page| item(page..page + 1)));
-                    } else {
-                        items.push(item(seen));
-                    }
+                for first in (0..span.len).step_by(ITEM_ROWS) {
+                    let rows = span.first_row + first..span.first_row + (first + ITEM_ROWS).min(span.len);
+                    let pages = self.pages(span, &rows, None);
+                    items.push(Item { span: index, kv_head, rows, standing: None, pages });
                 }
             }
         }
         items
     }
 
-    /// Positions that row `row` of the batch sees.
-    fn visible(&self, span: &Span, row: usize) -> Visible {
-        let end = span.start + (row - span.first_row) + 1;
-        self.layer.attention.window.map_or(0, |window| end.saturating_sub(window))..end
+    /// An item for each page that the rows of a span see, of the spans that `which` picks.
+    fn items_by_page(&self, which: impl Fn(&Span) -> bool) -> Vec<Item> {
+        let mut items = Vec::new();
+        for kv_head in 0..self.layer.attention.n_kv_heads {
+            for (index, span) in self.rows.spans().iter().enumerate().filter(|(_, span)| which(span)) {
+                let rows = span.first_row..span.first_row + span.len;
+                for standing in self.rows.standings() {
+                    let item = |page| Item { span: index, kv_head, rows: rows.clone(), standing, pages: page..page + 1 };
+                    items.extend(self.pages(span, &rows, standing).map(item));
+                }
+            }
+        }
+        items
+    }
+
+    /// What the query of row `row` of the batch sees of the window, or of an anchor.
+    fn sight(&self, span: &Span, row: usize, standing: Option<usize>) -> Sight {
+        let position = span.start + (row - span.first_row);
+        match self.layer.attention.mask {
+            Mask::Bidirectional => Sight { keys: self.shape.sight_both_ways(position, span.start + span.len), at: position },
+            Mask::Causal | Mask::Chunked(_) => self.shape.sight(&span.ring, position, standing),
+        }
+    }
+
+    /// Pages that the queries of `rows` see.
+    fn pages(&self, span: &Span, rows: &Range<usize>, standing: Option<usize>) -> Range<usize> {
+        if standing.is_some_and(|anchor| anchor >= span.ring.anchors().len()) {
+            return 0..0;
+        }
+        let seen = rows.clone().map(|row| self.sight(span, row, standing).keys).filter(|keys| !keys.is_empty());
+        let seen = seen.reduce(|all, keys| all.start.min(keys.start)..all.end.max(keys.end)).unwrap_or_default();
+        seen.start / PAGE..seen.end.div_ceil(PAGE)
     }
 
     /// Where an item's rows lie in the output, `[kv head][rows][group · d_head]`.
@@ -153,14 +212,7 @@ impl AttentionStep<'_> {
     }
 
     /// Items that go over all their pages: each writes its rows of the output itself.
-    fn run_whole<E: Element>(
-        &self,
-        crew: &mut Crew<'_>,
-        caches: &[&LayerCache<E>],
-        scratch: &mut [AttentionScratch],
-        items: &[Item],
-        out: &mut [f32],
-    ) {
+    fn run_whole(&self, crew: &mut Crew<'_>, caches: &[&LayerCache], scratch: &mut [AttentionScratch], items: &[Item], out: &mut [f32]) {
         if items.is_empty() {
             return;
         }
@@ -179,26 +231,27 @@ impl AttentionStep<'_> {
         }
         crew.each(jobs, |_, (items, from, out, scratch)| {
             for item in items {
-                self.attend(caches[item.span], item, scratch, true);
+                scratch.clear(item.rows.len() * self.group(), self.stored());
+                for standing in self.rows.standings() {
+                    let pages = self.pages(&self.rows.spans()[item.span], &item.rows, standing);
+                    if !pages.is_empty() {
+                        let item = Item { standing, pages, ..item.clone() };
+                        self.pack(&item, scratch);
+                        self.attend(caches[item.span], &item, scratch);
+                    }
+                }
                 let at = self.place(item);
-                finish(&scratch.out, &scratch.sum, self.d_head(), &mut out[at.start - from..at.end - from]);
+                self.finish(&scratch.out, &scratch.sum, &mut out[at.start - from..at.end - from]);
             }
         });
     }
 
     /// Items of one page each: every worker leaves its pages' partial softmaxes, the leader merges them page after page.
-    fn run_split<E: Element>(
-        &self,
-        crew: &mut Crew<'_>,
-        caches: &[&LayerCache<E>],
-        scratch: &mut [AttentionScratch],
-        items: &[Item],
-        out: &mut [f32],
-    ) {
+    fn run_split(&self, crew: &mut Crew<'_>, caches: &[&LayerCache], scratch: &mut [AttentionScratch], items: &[Item], out: &mut [f32]) {
         if items.is_empty() {
             return;
         }
-        let (d, group) = (self.d_head(), self.group());
+        let (d, group) = (self.stored(), self.group());
         // For each row of an item: the maximum, the sum, the output.
         let sizes: Vec<usize> = items.iter().map(|item| item.rows.len() * group * (d + 2)).collect();
         let mut partials = vec![0.0; sizes.iter().sum()];
@@ -211,13 +264,17 @@ impl AttentionStep<'_> {
             jobs.push((&items[cut], mine, scratch));
         }
         crew.each(jobs, |_, (items, mut partials, scratch)| {
-            let mut packed: Option<(usize, usize)> = None;
+            let mut packed = None;
             for item in items {
                 // The pages of one head lie side by side: their queries are packed once.
-                let pack = packed != Some((item.span, item.kv_head));
-                packed = Some((item.span, item.kv_head));
-                self.attend(caches[item.span], item, scratch, pack);
-                let n = scratch.visible.len();
+                let these = Some((item.span, item.kv_head, item.standing));
+                if packed != these {
+                    self.pack(item, scratch);
+                    packed = these;
+                }
+                let n = scratch.views.len();
+                scratch.clear(n, d);
+                self.attend(caches[item.span], item, scratch);
                 let (mine, others) = partials.split_at_mut(n * (d + 2));
                 partials = others;
                 mine[..n].copy_from_slice(&scratch.max);
@@ -230,7 +287,7 @@ impl AttentionStep<'_> {
 
     /// Merges the partial softmaxes of each head's pages, in the order of pages, and divides by the sums.
     fn merge(&self, items: &[Item], partials: &[f32], total: &mut AttentionScratch, out: &mut [f32]) {
-        let d = self.d_head();
+        let d = self.stored();
         let mut rest = partials;
         for (index, item) in items.iter().enumerate() {
             let n = item.rows.len() * self.group();
@@ -240,46 +297,55 @@ impl AttentionStep<'_> {
                 total.clear(n, d);
             }
             let partial = Partial { max: &mut total.max, sum: &mut total.sum, out: &mut total.out };
-            self.arithmetic.level().run(Merge { partial, d_head: d, max: &mine[..n], sum: &mine[n..2 * n], out: &mine[2 * n..] });
+            self.arithmetic.level().run_vectors(Merge { partial, d_head: d, max: &mine[..n], sum: &mine[n..2 * n], out: &mine[2 * n..] });
             if items.get(index + 1).is_none_or(|next| (next.span, next.kv_head) != (item.span, item.kv_head)) {
-                finish(&total.out, &total.sum, d, &mut out[self.place(item)]);
+                self.finish(&total.out, &total.sum, &mut out[self.place(item)]);
             }
         }
     }
 
-    /// Packs the item's queries, where `pack`, and goes over its pages.
-    fn attend<E: Element>(&self, cache: &LayerCache<E>, item: &Item, scratch: &mut AttentionScratch, pack: bool) {
-        let (d, group) = (self.d_head(), self.group());
-        let n = item.rows.len() * group;
-        if pack {
-            self.pack(item, scratch);
-        }
-        scratch.clear(n, d);
-        self.arithmetic.level().run(Attend {
+    /// Goes over the item's pages with its packed queries.
+    fn attend(&self, cache: &LayerCache, item: &Item, scratch: &mut AttentionScratch) {
+        self.arithmetic.level().run_vectors(Attend {
             q: &scratch.q,
-            d_head: d,
-            visible: &scratch.visible,
+            width: self.stored(),
+            views: &scratch.views,
             softcap: self.layer.attention.softcap,
+            slots: Slots { bias: self.positions.bias, content: None },
             pages: item.pages.clone(),
             page: |page| cache.page(page, item.kv_head),
             partial: Partial { max: &mut scratch.max, sum: &mut scratch.sum, out: &mut scratch.out },
-            element: PhantomData,
         });
     }
 
-    /// The item's queries, `[rows · group, d_head]`, normed, rotated and scaled.
+    /// The item's queries, `[rows · group, stored]`, normed, rotated and scaled, and what they see.
     fn pack(&self, item: &Item, scratch: &mut AttentionScratch) {
-        let (d, group) = (self.d_head(), self.group());
-        scratch.q.resize(item.rows.len() * group * d, 0.0);
-        scratch.visible.clear();
-        let mut packed = scratch.q.chunks_exact_mut(d);
+        let (d, stored, group) = (self.d_head(), self.stored(), self.group());
+        scratch.q.resize(item.rows.len() * group * stored, 0.0);
+        scratch.views.clear();
+        let mut packed = scratch.q.chunks_exact_mut(stored);
         for row in item.rows.clone() {
             let queries = &self.qkv[row * self.width()..][..self.layer.attention.n_heads * d];
-            let seen = self.visible(&self.rows.spans()[item.span], row);
+            let Sight { keys, at } = self.sight(&self.rows.spans()[item.span], row, item.standing);
             for (head, q) in (item.kv_head * group..(item.kv_head + 1) * group).zip(&mut packed) {
-                self.prepare(row, head, queries, true, q);
+                self.prepare(row, head, queries, Some(item.standing), q);
                 q.iter_mut().for_each(|q| *q *= self.layer.attention.scale);
-                scratch.visible.push(seen.clone());
+                scratch.views.push(View { keys: keys.clone(), at, head });
+            }
+        }
+    }
+
+    /// `to = out / sum`, unmixed, for each row.
+    fn finish(&self, out: &[f32], sum: &[f32], to: &mut [f32]) {
+        let (d, stored) = (self.d_head(), self.stored());
+        let mut mixed = vec![0.0; if self.format.mixes_values() { stored } else { 0 }];
+        for ((to, out), sum) in to.chunks_exact_mut(d).zip(out.chunks_exact(stored)).zip(sum) {
+            if mixed.is_empty() {
+                to.iter_mut().zip(out).for_each(|(to, out)| *to = out / sum);
+            } else {
+                mixed.iter_mut().zip(out).for_each(|(mixed, out)| *mixed = out / sum);
+                hadamard(&mut mixed);
+                to.copy_from_slice(&mixed[..d]);
             }
         }
     }
@@ -291,13 +357,6 @@ impl AttentionScratch {
         self.sum.resize(rows, 0.0);
         self.out.resize(rows * d_head, 0.0);
         Partial { max: &mut self.max, sum: &mut self.sum, out: &mut self.out }.clear();
-    }
-}
-
-/// `to = out / sum` for each row of `d_head`.
-fn finish(out: &[f32], sum: &[f32], d_head: usize, to: &mut [f32]) {
-    for ((to, out), sum) in to.chunks_exact_mut(d_head).zip(out.chunks_exact(d_head)).zip(sum) {
-        to.iter_mut().zip(out).for_each(|(to, out)| *to = out / sum);
     }
 }
 

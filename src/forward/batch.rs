@@ -1,6 +1,6 @@
 //! The rows of one forward pass: tokens of one or several sequences, those of a sequence side by side and in order.
 
-use crate::kv::Cache;
+use crate::kv::{Cache, Ring};
 use crate::types::TokenId;
 use std::ops::Range;
 
@@ -24,9 +24,16 @@ pub struct Span {
     pub len: usize,
     /// Position of its first token in the sequence.
     pub start: usize,
+    /// What the sequence keeps.
+    pub ring: Ring,
 }
 
 impl Span {
+    /// Anchors that some of its queries no longer see as part of the window.
+    fn anchors_apart(&self) -> usize {
+        if self.ring.forgotten(self.start + self.len) == 0 { 0 } else { self.ring.anchors().len() }
+    }
+
     /// Positions of its tokens in the sequence.
     pub fn positions(&self) -> Range<usize> {
         self.start..self.start + self.len
@@ -48,7 +55,7 @@ impl Rows {
         for segment in segments {
             let (first_row, len) = (rows.tokens.len(), segment.tokens.len());
             rows.tokens.extend(segment.tokens);
-            rows.spans.push(Span { first_row, len, start: segment.cache.len() });
+            rows.spans.push(Span { first_row, len, start: segment.cache.len(), ring: segment.cache.ring().clone() });
             rows.outputs.extend(first_row + len - segment.outputs.min(len)..first_row + len);
         }
         rows
@@ -77,6 +84,20 @@ impl Rows {
 
     /// The position of each row in its sequence.
     pub fn positions(&self) -> impl Iterator<Item = u64> {
-        self.spans.iter().flat_map(|span| span.positions()).map(|position| position as u64)
+        self.positions_before(None)
+    }
+
+    /// The position at which each row's query stands to the window (its own), or to the anchor of that number.
+    pub fn positions_before(&self, anchor: Option<usize>) -> impl Iterator<Item = u64> {
+        self.spans.iter().flat_map(move |span| {
+            let anchor = anchor.filter(|&anchor| anchor < span.ring.anchors().len());
+            span.positions().map(move |position| span.ring.sight(position, anchor).at as u64)
+        })
+    }
+
+    /// What a query may stand to: the anchors that have been left behind in some sequence, one after the other, then the window.
+    pub fn standings(&self) -> impl Iterator<Item = Option<usize>> + use<> {
+        let apart = self.spans.iter().map(Span::anchors_apart).max().unwrap_or(0);
+        (0..apart).map(Some).chain([None])
     }
 }

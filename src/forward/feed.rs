@@ -1,12 +1,14 @@
-//! The feed-forward block: `down(act(gate x) · up x)`, as one network or as a few of many experts that a router picks for each row.
+//! The feed-forward block: `down(act(gate x) · up x)` or `down(act(up x))`, as one network or as a few of many experts that a router picks
+//! for each row.
 
-use super::decoder::{Context, Workspace};
+use super::decoder::{Cancelled, Context, Workspace};
 use super::input::Input;
 use super::linear::{Arithmetic, Product};
+use super::profile::{Amount, Step};
 use super::weights::Weight;
 use crate::error::Error;
 use crate::file::ModelFile;
-use crate::math::{Gated, activate, add_scaled};
+use crate::math::{Activate, add_scaled};
 use kinglet_models::{Activation, Dense, Experts, FeedForward};
 
 /// A layer's feed-forward weights.
@@ -68,8 +70,21 @@ impl FeedWeights {
         }
     }
 
+    /// Multiply-accumulates for one row.
+    pub fn macs(&self) -> u64 {
+        match self {
+            FeedWeights::Dense(dense) => dense.macs(),
+            FeedWeights::Experts(experts) => {
+                experts.router.macs() + experts.n_used as u64 * experts.experts.first().map_or(0, DenseWeights::macs)
+            }
+        }
+    }
+
     /// The block's output for all rows of `work.input`, in `work.step: [rows, d_model]`.
-    pub fn run(&self, context: &mut Context<'_, '_>, work: &mut Workspace) {
+    ///
+    /// # Errors
+    /// Where the pass was cancelled.
+    pub fn run(&self, context: &mut Context<'_, '_>, work: &mut Workspace) -> Result<(), Cancelled> {
         match self {
             FeedWeights::Dense(dense) => dense.run(context, &work.input, &mut work.hidden, &mut work.middle, &mut work.step),
             FeedWeights::Experts(experts) => experts.run(context, work),
@@ -92,23 +107,34 @@ impl DenseWeights {
         self.gate_up.bytes() + self.down.bytes()
     }
 
+    fn macs(&self) -> u64 {
+        self.gate_up.macs() + self.down.macs()
+    }
+
     /// `out: [rows of input, d_model]`; `hidden` and `middle` are scratch.
-    fn run(&self, context: &mut Context<'_, '_>, input: &Input, hidden: &mut Vec<f32>, middle: &mut Input, out: &mut Vec<f32>) {
-        let Context { crew, file, arithmetic, scratch } = context;
+    fn run(
+        &self,
+        context: &mut Context<'_, '_>,
+        input: &Input,
+        hidden: &mut Vec<f32>,
+        middle: &mut Input,
+        out: &mut Vec<f32>,
+    ) -> Result<(), Cancelled> {
         let (rows, wide, d_ff) = (input.rows(), self.gate_up.outputs(), self.d_ff);
         hidden.resize(rows * wide, 0.0);
-        self.gate_up.run(crew, file, *arithmetic, input, scratch, hidden);
-        middle.fill(crew, *arithmetic, self.down.wants(*arithmetic), (rows, d_ff), &mut [], |row, _, y| {
-            let hidden = &hidden[row * wide..(row + 1) * wide];
-            if self.gated {
-                let (gate, up) = hidden.split_at(d_ff);
-                Gated { activation: self.activation, gate, up, y }.run(arithmetic.level());
-            } else {
-                y.iter_mut().zip(hidden).for_each(|(y, &x)| *y = activate(self.activation, x));
-            }
+        let arithmetic = context.arithmetic;
+        self.gate_up.run(context.crew, context.file, arithmetic, input, context.scratch, hidden);
+        context.lap(Step::GateUp, || self.gate_up.amount(rows));
+        context.go_on()?;
+        middle.fill(context.crew, arithmetic, self.down.wants(arithmetic), (rows, d_ff), &mut [], |row, _, y| {
+            let (x, up) = hidden[row * wide..(row + 1) * wide].split_at(d_ff);
+            Activate { activation: self.activation, x, up: self.gated.then_some(up), y }.run(arithmetic.level());
         });
+        context.lap(Step::Activation, Amount::default);
         out.resize(rows * self.down.outputs(), 0.0);
-        self.down.run(crew, file, *arithmetic, middle, scratch, out);
+        self.down.run(context.crew, context.file, arithmetic, middle, context.scratch, out);
+        context.lap(Step::Down, || self.down.amount(rows));
+        Ok(())
     }
 }
 
@@ -135,7 +161,7 @@ impl ExpertWeights {
 
     /// Routes each row, then goes through the experts in order, each over the rows that chose it: a row adds its experts' outputs in the
     /// same order in any batch.
-    fn run(&self, context: &mut Context<'_, '_>, work: &mut Workspace) {
+    fn run(&self, context: &mut Context<'_, '_>, work: &mut Workspace) -> Result<(), Cancelled> {
         let (rows, n) = (work.input.rows(), self.experts.len());
         let d_model = work.input.width();
         work.hidden.resize(rows * n, 0.0);
@@ -144,6 +170,7 @@ impl ExpertWeights {
         work.step.clear();
         work.step.resize(rows * d_model, 0.0);
         let (mut gathered, mut out) = (Input::default(), Vec::new());
+        context.lap(Step::Route, || self.router.amount(rows));
         for (index, expert) in self.experts.iter().enumerate() {
             let mine: Vec<(usize, f32)> = chosen
                 .iter()
@@ -158,11 +185,14 @@ impl ExpertWeights {
             gathered.fill(context.crew, context.arithmetic, wants, (mine.len(), d_model), &mut [], |i, _, y| {
                 y.copy_from_slice(&source[mine[i].0 * d_model..][..d_model]);
             });
-            expert.run(context, &gathered, &mut work.hidden, &mut work.middle, &mut out);
+            context.lap(Step::Route, Amount::default);
+            expert.run(context, &gathered, &mut work.hidden, &mut work.middle, &mut out)?;
             for (&(row, weight), y) in mine.iter().zip(out.chunks_exact(d_model)) {
                 add_scaled(&mut work.step[row * d_model..(row + 1) * d_model], y, weight);
             }
+            context.lap(Step::Route, Amount::default);
         }
+        Ok(())
     }
 
     /// The experts with the largest scores (the lower index first among equals) and their softmax weights.

@@ -4,11 +4,17 @@
 mod attend;
 mod batch;
 mod decoder;
+mod embed;
 mod feed;
 mod input;
+mod layer;
 mod linear;
+mod positions;
+mod profile;
 mod weights;
 
 pub use batch::{Rows, Segment, Span};
-pub use decoder::{Decoder, Means, Output, Rotations, Workspace};
+pub use decoder::{Cancelled, Decoder, Means, Output, Workspace};
 pub use linear::Arithmetic;
+pub use positions::Positions;
+pub use profile::{Amount, Profile, Spent, Step};

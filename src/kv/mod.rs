@@ -1,37 +1,63 @@
-//! The keys and values of one sequence: for each layer a row of pages, of which a sliding-window layer keeps only those that its
-//! window still touches. Pages lie at fixed positions (page `i` holds tokens `128 i …`), so that a key's place never changes, attention's
-//! partial sums are the same for ever, and eviction moves nothing.
+//! The keys and values of one sequence: for each layer a row of pages, of which only those are kept that a query may still see.
+//! Pages lie at fixed positions (page `i` holds tokens `128 i …`), so that a key's place never changes, attention's partial sums are
+//! the same for ever, and eviction moves nothing.
 #![forbid(unsafe_code)]
 
 mod layer;
+mod page;
+mod ring;
 
-pub use layer::{LayerCache, PageSlot};
+pub use crate::attention::CacheType;
+pub use layer::LayerCache;
+pub use page::{Page, PageSlot};
+pub use ring::{DEFAULT_SINKS, Policy, Ring, Sight};
 
 use crate::attention::PAGE;
 use crate::error::SessionError;
-use half::f16;
+use kinglet_models::Mask;
+use std::ops::Range;
 
-/// How the cache stores a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CacheType {
-    /// IEEE half precision: 2 bytes.
-    #[default]
-    F16,
-    /// Single precision: 4 bytes; for the reference path.
-    F32,
+/// How a cache stores keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CacheFormat {
+    /// Of keys.
+    pub keys: CacheType,
+    /// Of values.
+    pub values: CacheType,
+    /// Whether heads are mixed by a Hadamard matrix before they are rounded to few levels (see [`crate::math::hadamard`]). Types that are not
+    /// quantised are never mixed.
+    pub hadamard: bool,
 }
 
-impl CacheType {
-    /// Bytes of one number.
-    pub fn bytes(self) -> usize {
-        match self {
-            CacheType::F16 => size_of::<f16>(),
-            CacheType::F32 => size_of::<f32>(),
-        }
+impl CacheFormat {
+    /// Both of type `kind`, mixed where that helps.
+    pub fn of(kind: CacheType) -> Self {
+        CacheFormat { keys: kind, values: kind, hadamard: true }
+    }
+
+    /// Whether keys (and so queries) are mixed.
+    pub fn mixes_keys(self) -> bool {
+        self.hadamard && self.keys.is_quantised()
+    }
+
+    /// Whether values (and so outputs) are mixed.
+    pub fn mixes_values(self) -> bool {
+        self.hadamard && self.values.is_quantised()
+    }
+
+    /// Numbers that attention works with for a head: as many as the wider of the two sides stores.
+    pub fn width(self, d_head: usize) -> usize {
+        self.keys.width(d_head).max(self.values.width(d_head))
     }
 }
 
-/// What one layer stores for a token.
+impl Default for CacheFormat {
+    fn default() -> Self {
+        CacheFormat::of(CacheType::default())
+    }
+}
+
+/// What one layer stores for a token, and which tokens its queries see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerShape {
     /// Key/value heads.
@@ -40,88 +66,116 @@ pub struct LayerShape {
     pub d_head: usize,
     /// A query sees this many keys, itself included; `None` sees all.
     pub window: Option<usize>,
+    /// What a query sees before any window.
+    pub mask: Mask,
 }
 
 impl LayerShape {
-    /// Bytes that a layer of this shape holds for a sequence of `tokens`.
-    pub fn bytes(&self, tokens: usize, kind: CacheType) -> usize {
+    /// Bytes that a layer of this shape holds for a sequence of `tokens`, which are at most what its ring keeps.
+    pub fn bytes(&self, tokens: usize, format: CacheFormat) -> usize {
         let kept = self.window.map_or(tokens, |window| tokens.min(window + PAGE));
-        kept.div_ceil(PAGE) * self.page_len() * kind.bytes()
+        kept.div_ceil(PAGE) * self.page_bytes(format)
     }
 
-    /// Numbers in one page: keys and values of all heads.
-    pub fn page_len(&self) -> usize {
-        2 * self.n_kv_heads * self.d_head * PAGE
+    fn page_bytes(&self, format: CacheFormat) -> usize {
+        let n = self.n_kv_heads * format.width(self.d_head) * PAGE;
+        format.keys.bytes(n) + format.values.bytes(n)
     }
-}
 
-/// The layers of a cache, in its element type.
-#[derive(Debug, Clone)]
-pub enum Layers {
-    /// Half precision.
-    F16(Vec<LayerCache<f16>>),
-    /// Single precision.
-    F32(Vec<LayerCache<f32>>),
+    fn page(&self, format: CacheFormat) -> Page {
+        Page::new((format.keys, format.values), self.n_kv_heads, format.width(self.d_head))
+    }
+
+    /// What the causal query at `position` sees in this layer of the ring's window or of one of its anchors.
+    pub fn sight(&self, ring: &Ring, position: usize, anchor: Option<usize>) -> Sight {
+        let Sight { keys, at } = ring.sight(position, anchor);
+        let nearest = match (self.mask, self.window) {
+            (Mask::Chunked(chunk), _) => at / chunk * chunk,
+            (_, Some(window)) => (at + 1).saturating_sub(window),
+            (_, None) => 0,
+        };
+        let start = keys.start.max(nearest);
+        Sight { keys: start..keys.end.max(start), at }
+    }
+
+    /// What the query at `position` sees of a sequence of `len` tokens in an encoder.
+    pub fn sight_both_ways(&self, position: usize, len: usize) -> Range<usize> {
+        self.window.map_or(0..len, |window| position.saturating_sub(window / 2)..(position + window / 2 + 1).min(len))
+    }
 }
 
 /// The cache of one sequence. A clone shares all full pages.
 #[derive(Debug, Clone)]
 pub struct Cache {
-    layers: Layers,
+    layers: Vec<LayerCache>,
+    ring: Ring,
+    policy: Policy,
     len: usize,
-    bound: usize,
 }
 
 impl Cache {
-    /// An empty cache that may grow to `bound` tokens. Memory is taken page by page, as tokens come.
-    pub fn new(shapes: impl Iterator<Item = LayerShape>, kind: CacheType, bound: usize) -> Cache {
-        let layers = match kind {
-            CacheType::F16 => Layers::F16(shapes.map(LayerCache::new).collect()),
-            CacheType::F32 => Layers::F32(shapes.map(LayerCache::new).collect()),
-        };
-        Cache { layers, len: 0, bound }
+    /// An empty cache that keeps `bound` tokens and does as `policy` says when more come. Memory is taken page by page, as tokens come.
+    ///
+    /// # Errors
+    /// Where the policy leaves no room for tokens.
+    pub fn new(shapes: impl Iterator<Item = LayerShape>, format: CacheFormat, bound: usize, policy: Policy) -> Result<Cache, SessionError> {
+        let sinks = if let Policy::Ring { sinks } = policy { sinks } else { 0 };
+        let layers = shapes.map(|shape| LayerCache::new(shape, format)).collect();
+        Ok(Cache { layers, ring: Ring::new(bound, sinks)?, policy, len: 0 })
     }
 
-    /// Tokens stored.
+    /// Tokens that have come, whether they are still held or not.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Tokens it may hold.
+    /// Tokens it keeps.
     pub fn bound(&self) -> usize {
-        self.bound
+        self.ring.bound()
     }
 
-    /// The layers, in their element type.
-    pub fn layers_mut(&mut self) -> &mut Layers {
-        &mut self.layers
+    /// What happens at the bound.
+    pub fn policy(&self) -> Policy {
+        self.policy
     }
 
-    /// The layers, in their element type.
-    pub fn layers(&self) -> &Layers {
+    /// Which tokens are kept.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Which tokens are kept, to be pinned.
+    pub fn ring_mut(&mut self) -> &mut Ring {
+        &mut self.ring
+    }
+
+    /// The layers.
+    pub fn layers(&self) -> &[LayerCache] {
         &self.layers
+    }
+
+    /// The layers.
+    pub fn layers_mut(&mut self) -> &mut [LayerCache] {
+        &mut self.layers
     }
 
     /// Bytes held now.
     pub fn bytes(&self) -> usize {
-        match &self.layers {
-            Layers::F16(layers) => layers.iter().map(LayerCache::bytes).sum(),
-            Layers::F32(layers) => layers.iter().map(LayerCache::bytes).sum(),
-        }
+        self.layers.iter().map(LayerCache::bytes).sum()
     }
 
-    /// Makes room for `tokens` more, and lets go of pages that no window reaches any more.
+    /// Makes room for `tokens` more, and lets go of pages that no query will see any more.
     ///
     /// # Errors
-    /// Where the bound would be passed; nothing has changed then.
+    /// Where the bound would be passed and the policy is to stop; nothing has changed then.
     pub fn reserve(&mut self, tokens: usize) -> Result<(), SessionError> {
-        let len = self.len.checked_add(tokens).filter(|&len| len <= self.bound);
-        let len = len.ok_or(SessionError::ContextFull { bound: self.bound, held: self.len, asked: tokens })?;
-        match &mut self.layers {
-            Layers::F16(layers) => layers.iter_mut().for_each(|layer| layer.reserve(self.len, len)),
-            Layers::F32(layers) => layers.iter_mut().for_each(|layer| layer.reserve(self.len, len)),
+        let full = SessionError::ContextFull { bound: self.bound(), held: self.len, asked: tokens };
+        let len = self.len.checked_add(tokens).ok_or(full.clone())?;
+        if self.policy == Policy::Stop && len > self.bound() {
+            return Err(full);
         }
+        self.layers.iter_mut().for_each(|layer| layer.reserve(&self.ring, self.len, len));
         Ok(())
     }
 
@@ -130,20 +184,18 @@ impl Cache {
         self.len += tokens;
     }
 
-    /// Forgets all tokens from position `len` on. Returns what is left: `len`, or 0 where a window's earlier keys are gone already.
+    /// Whether the tokens from position `len` on can be forgotten without losing those before.
+    pub fn can_truncate(&self, len: usize) -> bool {
+        self.layers.iter().all(|layer| layer.can_truncate(&self.ring, len))
+    }
+
+    /// Forgets all tokens from position `len` on. Returns what is left: `len`, or 0 where earlier keys that would be seen again are gone.
     pub fn truncate(&mut self, len: usize) -> usize {
         if len < self.len {
-            let whole = match &mut self.layers {
-                Layers::F16(layers) => layers.iter_mut().all(|layer| layer.truncate(len)),
-                Layers::F32(layers) => layers.iter_mut().all(|layer| layer.truncate(len)),
-            };
+            let whole = self.can_truncate(len);
             self.len = if whole { len } else { 0 };
-            if !whole {
-                match &mut self.layers {
-                    Layers::F16(layers) => layers.iter_mut().for_each(LayerCache::clear),
-                    Layers::F32(layers) => layers.iter_mut().for_each(LayerCache::clear),
-                }
-            }
+            self.layers.iter_mut().for_each(|layer| layer.truncate(self.len));
+            self.ring.truncate(self.len);
         }
         self.len
     }

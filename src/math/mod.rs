@@ -3,9 +3,11 @@
 #![forbid(unsafe_code)]
 
 mod activation;
+mod hadamard;
 mod norm;
 mod row;
 
-pub use activation::{Gated, activate};
+pub use activation::Activate;
+pub use hadamard::hadamard;
 pub use norm::normalise;
 pub use row::{add_scaled, softcap};

@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
 
 /// Spins of a waiter before it yields, about 20 µs: longer than the gap between two steps of a decode.
 const SPINS: u32 = 1 << 10;
@@ -114,7 +115,7 @@ impl Team {
 
     /// Waits until no one else leads the team, and leads it.
     pub fn gather(&self) -> Crew<'_> {
-        Crew { team: self, _lead: self.lead.lock().unwrap_or_else(PoisonError::into_inner) }
+        Crew { team: self, _lead: self.lead.lock().unwrap_or_else(PoisonError::into_inner), crossings: None }
     }
 }
 
@@ -134,6 +135,27 @@ impl Drop for Team {
 pub struct Crew<'a> {
     team: &'a Team,
     _lead: MutexGuard<'a, ()>,
+    /// Counted where somebody wants to know.
+    crossings: Option<Crossings>,
+}
+
+/// Crossings of the team and how they went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Crossings {
+    /// How many.
+    pub count: u64,
+    /// The leader's time from publishing a job until all its parts were done.
+    pub time: Duration,
+    /// Time in which parts were run, of all threads together: what it is less than `threads × time` was spent waiting.
+    pub busy: Duration,
+}
+
+impl std::ops::Add for Crossings {
+    type Output = Crossings;
+
+    fn add(self, other: Crossings) -> Crossings {
+        Crossings { count: self.count + other.count, time: self.time + other.time, busy: self.busy + other.busy }
+    }
 }
 
 impl Crew<'_> {
@@ -147,6 +169,28 @@ impl Crew<'_> {
     /// # Panics
     /// With the panic of a job, after all workers have finished.
     pub fn run(&mut self, job: &Job<'_>) {
+        let Some(crossings) = self.crossings else { return self.cross(job) };
+        let (begin, busy) = (Instant::now(), AtomicU64::new(0));
+        self.cross(&|part| {
+            let begin = Instant::now();
+            job(part);
+            busy.fetch_add(begin.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        });
+        let this = Crossings { count: 1, time: begin.elapsed(), busy: Duration::from_nanos(busy.into_inner()) };
+        self.crossings = Some(crossings + this);
+    }
+
+    /// Counts and times crossings from now on.
+    pub fn measure(&mut self) {
+        self.crossings = Some(Crossings::default());
+    }
+
+    /// The crossings since the last call, where they are counted.
+    pub fn measured(&mut self) -> Crossings {
+        self.crossings.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn cross(&mut self, job: &Job<'_>) {
         let shared = &*self.team.shared;
         if self.team.workers.is_empty() {
             return job(0);

@@ -5,6 +5,7 @@ use super::speculation::Speculation;
 use super::{Model, Session, Stats};
 use crate::error::Error;
 use crate::generate::{FinishReason, Sampled, Sampler, SamplerOptions, StopStrings, Stopper};
+use crate::kv::Policy;
 use crate::text::{Decoder, Special};
 use crate::types::TokenId;
 use std::collections::VecDeque;
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct GenerateOptions {
     /// How tokens are chosen.
     pub sampler: SamplerOptions,
-    /// Tokens at most; `None` is as many as the context holds.
+    /// Tokens at most; `None` is as many as the context holds: in all where it stops when it is full, else of the answer.
     pub max_tokens: Option<usize>,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
@@ -117,11 +118,13 @@ impl Session {
             let encode = |text: &str| tokenizer.encode(text, Special::Plain).unwrap_or_default();
             sampler.find_breakers(|token| tokenizer.piece(token).unwrap_or_default(), encode);
         }
-        self.tokens.iter().for_each(|&token| sampler.accept(token));
-        let stopper = Stopper::new(eog(), StopStrings::new(options.stop)?, options.max_tokens);
+        self.tokens().iter().for_each(|&token| sampler.accept(token));
+        // A stream has no end of its own: an answer that is not bounded is as long as the context.
+        let max_tokens = options.max_tokens.or_else(|| (self.policy() != Policy::Stop).then(|| self.context()));
+        let stopper = Stopper::new(eog(), StopStrings::new(options.stop)?, max_tokens);
         let reason = (options.max_tokens == Some(0)).then_some(FinishReason::Length);
         let decoder = tokenizer.map(|tokenizer| tokenizer.decoder());
-        let speculation = options.speculate.filter(|&draft| draft > 0).map(|draft| Speculation::new(draft, &self.tokens)).transpose()?;
+        let speculation = options.speculate.filter(|&draft| draft > 0).map(|draft| Speculation::new(draft, self.tokens())).transpose()?;
         let (cancel, ahead) = (options.cancel, VecDeque::new());
         Ok(Generation { session: self, cancel, sampler, stopper, decoder, speculation, ahead, reason, finished: false })
     }
@@ -149,7 +152,7 @@ impl Generation<'_> {
             let step = self.stopper.cancel();
             return Ok(self.finish(FinishReason::Cancelled, step.show));
         }
-        if self.session.len() >= self.session.context() {
+        if self.session.policy() == Policy::Stop && self.session.len() >= self.session.context() {
             let step = self.stopper.cancel();
             return Ok(self.finish(FinishReason::Length, step.show));
         }

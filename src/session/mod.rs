@@ -16,22 +16,26 @@ mod generation;
 mod model;
 mod speculation;
 mod stats;
+mod transcript;
 
 pub use generation::{Event, GenerateOptions, Generation};
 pub use model::{Model, ModelOptions};
 pub use stats::Stats;
 
+use crate::attention::PAGE;
 use crate::error::{Error, SessionError};
-use crate::forward::{Output, Rotations, Segment};
-use crate::kv::Cache;
+use crate::forward::{Output, Positions, Segment};
+use crate::kv::{Cache, DEFAULT_SINKS, Policy};
 use crate::text::Special;
 use crate::types::TokenId;
 use model::Shared;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+use transcript::Transcript;
 
-/// Rows of one forward pass: bounds its memory, and how long a cancelled prefill goes on.
+/// Rows of one forward pass at most: bounds its memory.
 pub(crate) const BATCH: usize = 512;
 
 /// Limits of a session.
@@ -39,15 +43,17 @@ pub(crate) const BATCH: usize = 512;
 pub struct SessionOptions {
     /// Tokens it may hold; `None` is the trained context, or what a quarter of the machine's memory can hold.
     pub context: Option<usize>,
+    /// What happens when more come; `None` is a ring with four sinks, or to stop where the model's positions can't go on for ever.
+    pub policy: Option<Policy>,
 }
 
 /// One sequence of tokens, its cache, and the logits of what comes next.
 pub struct Session {
     model: Arc<Shared>,
     /// All tokens, of which the first `cache.len()` have been computed.
-    tokens: Vec<TokenId>,
+    tokens: Transcript,
     cache: Cache,
-    rotations: Arc<Rotations>,
+    positions: Arc<Positions>,
     /// Logits after the last token; empty until they are computed.
     logits: Vec<f32>,
     stats: Stats,
@@ -65,19 +71,53 @@ impl Session {
         if context == 0 {
             return Err(SessionError::Option { option: "context", found: "0".into(), expected: "at least 1 token" }.into());
         }
-        let rotations = Arc::new(model.decoder.rotations(&model.file, context)?);
-        let cache = Cache::new(model.decoder.cache_shapes(), model.cache_type, context);
-        Ok(Session { model, tokens: Vec::new(), cache, rotations, logits: Vec::new(), stats: Stats::default() })
+        let positions = Arc::new(model.decoder.positions(&model.file, context)?);
+        // A context of very few tokens holds no four sinks; who asks for sinks gets them or an error.
+        let ends = model.decoder.spec().longest().is_some();
+        let policy = options.policy.unwrap_or(if ends { Policy::Stop } else { Policy::Ring { sinks: DEFAULT_SINKS.min(context / 2) } });
+        let cache = Cache::new(model.decoder.cache_shapes(), model.cache_format, context, policy)?;
+        Ok(Session { model, tokens: Transcript::default(), cache, positions, logits: Vec::new(), stats: Stats::default() })
     }
 
-    /// Tokens held.
+    /// Tokens that have come, those that a full context has let go of among them.
     pub fn len(&self) -> usize {
         self.tokens.len()
     }
 
-    /// Whether it holds no token.
+    /// Whether no token has come.
     pub fn is_empty(&self) -> bool {
-        self.tokens.is_empty()
+        self.len() == 0
+    }
+
+    /// Tokens that have come and that attention no longer sees: 0 until the context is full.
+    pub fn forgotten(&self) -> usize {
+        self.cache.ring().forgotten(self.cache.len())
+    }
+
+    /// What happens when the context is full.
+    pub fn policy(&self) -> Policy {
+        self.cache.policy()
+    }
+
+    /// Lets the tokens at the positions of `span` never leave the context.
+    ///
+    /// # Errors
+    /// Where some of them have left already or have not come yet, or what never leaves would fill the context; as [`Session::feed`].
+    pub fn pin(&mut self, span: Range<usize>) -> Result<(), Error> {
+        self.catch_up_if_any()?;
+        let len = self.cache.len();
+        Ok(self.cache.ring_mut().pin(span, len)?)
+    }
+
+    /// Lets the tokens at the positions of `span` leave when their turn comes, which may be at once.
+    pub fn unpin(&mut self, span: Range<usize>) {
+        let len = self.cache.len();
+        self.cache.ring_mut().unpin(&span, len);
+    }
+
+    /// The positions whose tokens never leave: sinks and what was pinned.
+    pub fn pinned(&self) -> &[Range<usize>] {
+        self.cache.ring().anchors()
     }
 
     /// Tokens it may hold.
@@ -85,9 +125,9 @@ impl Session {
         self.cache.bound()
     }
 
-    /// The tokens held.
+    /// The tokens; of a session that has outgrown its context the newest ones, as many as the context holds or more.
     pub fn tokens(&self) -> &[TokenId] {
-        &self.tokens
+        self.tokens.tokens()
     }
 
     /// Bytes of the cache now.
@@ -95,9 +135,10 @@ impl Session {
         self.cache.bytes()
     }
 
-    /// Bytes of the cache when it is full.
+    /// Bytes of the cache when it is full: where the oldest tokens leave, they do so batch by batch and page by page.
     pub fn cache_bound_bytes(&self) -> usize {
-        self.model.cache_bytes(self.context())
+        let turning = if self.policy() == Policy::Stop { 0 } else { BATCH + PAGE };
+        self.model.cache_bytes(self.context() + turning)
     }
 
     /// What has been computed so far and how long it took.
@@ -126,20 +167,25 @@ impl Session {
         Ok(tokens.len())
     }
 
-    /// As [`Session::feed`], in batches: `progress` hears how many tokens are done, and a raised `cancel` ends it between two batches
-    /// (`false` is returned, and the session is as before).
+    /// As [`Session::feed`], in batches: `progress` hears how many tokens are done, and a raised `cancel` ends it within some tens of
+    /// milliseconds (`false` is returned, and the session is as before).
     ///
     /// # Errors
     /// As [`Session::feed`].
     pub fn feed_until(&mut self, tokens: &[TokenId], cancel: Option<&AtomicBool>, progress: impl FnMut(usize)) -> Result<bool, Error> {
-        let before = self.tokens.len();
         if let Some(&token) = tokens.iter().find(|token| token.index() >= self.model.decoder.spec().n_vocab) {
             return Err(SessionError::UnknownToken { token, n_vocab: self.model.decoder.spec().n_vocab }.into());
         }
+        let before = self.len();
+        // What leaves the context on the way can be had back only from a copy, which shares the pages.
+        let copy = (before + tokens.len() > self.context()).then(|| self.fork());
         self.tokens.extend(tokens);
         let result = self.catch_up(cancel, progress);
         if !matches!(result, Ok(true)) {
-            self.truncate(before);
+            match copy {
+                Some(copy) => *self = copy,
+                None => self.truncate(before)?,
+            }
         }
         result
     }
@@ -159,21 +205,46 @@ impl Session {
     /// # Errors
     /// As [`Session::feed`].
     pub fn outputs_of(&mut self, tokens: &[TokenId], last: Option<usize>, output: Output) -> Result<Vec<f32>, Error> {
+        Ok(self.outputs_until(tokens, last, output, None)?.unwrap_or_default())
+    }
+
+    /// As [`Session::outputs_of`]. `None` where `cancel` was raised; some of the tokens may have been fed then.
+    ///
+    /// # Errors
+    /// As [`Session::feed`].
+    pub fn outputs_until(
+        &mut self,
+        tokens: &[TokenId],
+        last: Option<usize>,
+        output: Output,
+        cancel: Option<&AtomicBool>,
+    ) -> Result<Option<Vec<f32>>, Error> {
         self.catch_up_if_any()?;
         let first = tokens.len() - last.unwrap_or(tokens.len()).min(tokens.len());
         let mut rows = Vec::new();
-        for (index, batch) in tokens.chunks(BATCH).enumerate() {
-            let wanted = (index * BATCH + batch.len()).saturating_sub(first).min(batch.len());
-            let segment = Segment { cache: &mut self.cache, tokens: batch, outputs: wanted };
-            self.model.forward(&self.rotations, &mut [segment], output, &mut rows)?;
+        let mut done = 0;
+        while done < tokens.len() {
+            let batch = &tokens[done..][..self.rows_at_once().min(tokens.len() - done)];
+            done += batch.len();
+            let segment = Segment { cache: &mut self.cache, tokens: batch, outputs: done.saturating_sub(first).min(batch.len()) };
+            if !self.model.forward(&self.positions, &mut [segment], output, cancel, &mut rows)? {
+                self.logits.clear();
+                return Ok(None);
+            }
             self.tokens.extend(batch);
         }
+        self.drop_old();
         self.logits.clear();
         if output == Output::Logits {
             let n_vocab = self.model.decoder.spec().n_vocab;
             self.logits.extend(&rows[rows.len().saturating_sub(n_vocab)..]);
         }
-        Ok(rows)
+        Ok(Some(rows))
+    }
+
+    /// Rows of the next pass.
+    fn rows_at_once(&self) -> usize {
+        self.model.decoder.rows_at_once(self.cache.len(), BATCH)
     }
 
     /// A session that goes on from the same tokens by itself. The caches share what both hold.
@@ -182,19 +253,41 @@ impl Session {
             model: Arc::clone(&self.model),
             tokens: self.tokens.clone(),
             cache: self.cache.clone(),
-            rotations: Arc::clone(&self.rotations),
+            positions: Arc::clone(&self.positions),
             logits: self.logits.clone(),
             stats: self.stats.clone(),
         }
     }
 
     /// Forgets all tokens from position `len` on.
-    pub fn truncate(&mut self, len: usize) {
-        if len < self.tokens.len() {
+    ///
+    /// # Errors
+    /// Where the context has let go of tokens that would be seen again; the session is as before then.
+    pub fn truncate(&mut self, len: usize) -> Result<(), Error> {
+        if len == 0 {
+            self.clear();
+        } else if len < self.len() {
+            let first = self.tokens.dropped();
+            if first > 0 && !self.cache.can_truncate(len) {
+                return Err(SessionError::NotHeld { span: len..len, len: self.len() }.into());
+            }
             self.tokens.truncate(len);
             self.logits.clear();
         }
-        self.cache.truncate(self.tokens.len());
+        self.cache.truncate(self.len());
+        Ok(())
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.tokens = Transcript::default();
+        self.logits.clear();
+        self.cache.truncate(0);
+    }
+
+    /// How many tokens `tokens` and the session have in common from the beginning on; 0 where the session has dropped more than they are.
+    pub fn shared_prefix(&self, tokens: &[TokenId]) -> usize {
+        self.tokens.common_prefix(tokens)
     }
 
     /// Makes the session hold exactly `tokens`, computing only what comes after the longest prefix that it holds already. Returns
@@ -203,14 +296,16 @@ impl Session {
     /// # Errors
     /// As [`Session::feed`].
     pub fn replace(&mut self, tokens: &[TokenId], cancel: Option<&AtomicBool>, progress: impl FnMut(usize)) -> Result<usize, Error> {
-        let common = self.tokens.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        let common = self.tokens.common_prefix(tokens);
         // The last token is computed again where its logits are not at hand.
         let keep =
             if common == tokens.len() && (self.logits.is_empty() || common < self.len()) { common.saturating_sub(1) } else { common };
-        self.truncate(keep);
+        if self.truncate(keep).is_err() {
+            self.clear();
+        }
         let reused = self.cache.len();
         self.stats.reused_tokens += reused;
-        self.feed_until(&tokens[keep..], cancel, progress)?;
+        self.feed_until(&tokens[self.len()..], cancel, progress)?;
         Ok(reused)
     }
 
@@ -220,31 +315,39 @@ impl Session {
 
     /// Computes the tokens that the cache does not hold yet, and the logits after the last. False where `cancel` was raised.
     fn catch_up(&mut self, cancel: Option<&AtomicBool>, mut progress: impl FnMut(usize)) -> Result<bool, Error> {
-        if self.tokens.is_empty() {
+        if self.is_empty() {
             return Err(SessionError::Empty.into());
         }
         if self.cache.len() == self.tokens.len() && self.logits.is_empty() {
             self.cache.truncate(self.tokens.len() - 1);
         }
         let (start, first) = (Instant::now(), self.cache.len());
-        if self.tokens.len() > self.cache.bound() {
+        if self.policy() == Policy::Stop && self.tokens.len() > self.cache.bound() {
             let (bound, held) = (self.cache.bound(), self.cache.len());
             return Err(SessionError::ContextFull { bound, held, asked: self.tokens.len() - held }.into());
         }
         while self.cache.len() < self.tokens.len() {
             let at = self.cache.len();
-            let batch = &self.tokens[at..(at + BATCH).min(self.tokens.len())];
+            let rest = self.tokens.from(at);
+            let batch = &rest[..rest.len().min(self.model.decoder.rows_at_once(at, BATCH))];
             let outputs = usize::from(at + batch.len() == self.tokens.len());
             let segment = Segment { cache: &mut self.cache, tokens: batch, outputs };
             self.logits.clear();
-            self.model.forward(&self.rotations, &mut [segment], Output::Logits, &mut self.logits)?;
-            progress(self.cache.len() - first);
-            if cancel.is_some_and(|cancel| cancel.load(Ordering::Relaxed)) && self.cache.len() < self.tokens.len() {
+            if !self.model.forward(&self.positions, &mut [segment], Output::Logits, cancel, &mut self.logits)? {
                 return Ok(false);
             }
+            progress(self.cache.len() - first);
         }
         self.stats.add(self.tokens.len() - first, start.elapsed());
+        self.drop_old();
         Ok(true)
+    }
+
+    /// Lets go of tokens that have left the context long ago.
+    fn drop_old(&mut self) {
+        if self.policy() != Policy::Stop {
+            self.tokens.drop_old(self.context());
+        }
     }
 }
 
@@ -254,7 +357,7 @@ impl Session {
 /// Where the sessions are of different models or context bounds, or one gets no token; as [`Session::feed`]. No session has changed then.
 pub fn feed_together(sessions: &mut [(&mut Session, &[TokenId])]) -> Result<(), Error> {
     let Some((first, _)) = sessions.first() else { return Ok(()) };
-    let (model, rotations, context) = (Arc::clone(&first.model), Arc::clone(&first.rotations), first.context());
+    let (model, positions, context) = (Arc::clone(&first.model), Arc::clone(&first.positions), first.context());
     for (session, tokens) in sessions.iter_mut() {
         if tokens.is_empty() {
             return Err(SessionError::Empty.into());
@@ -268,9 +371,10 @@ pub fn feed_together(sessions: &mut [(&mut Session, &[TokenId])]) -> Result<(), 
     let mut segments: Vec<Segment<'_>> =
         sessions.iter_mut().map(|(session, tokens)| Segment { cache: &mut session.cache, tokens, outputs: 1 }).collect();
     let mut logits = Vec::new();
-    model.forward(&rotations, &mut segments, Output::Logits, &mut logits)?;
+    model.forward(&positions, &mut segments, Output::Logits, None, &mut logits)?;
     for ((session, tokens), logits) in sessions.iter_mut().zip(logits.chunks_exact(model.decoder.spec().n_vocab)) {
-        session.tokens.extend(*tokens);
+        session.tokens.extend(tokens);
+        session.drop_old();
         session.logits = logits.to_vec();
     }
     Ok(())

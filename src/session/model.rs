@@ -3,13 +3,15 @@
 use super::{Session, SessionOptions};
 use crate::error::Error;
 use crate::file::{LoadMode, ModelFile};
-use crate::forward::{Arithmetic, Decoder, Means, Output, Rotations, Segment, Workspace};
-use crate::kv::CacheType;
+use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Profile, Segment, Workspace};
+use crate::kv::{CacheFormat, CacheType};
 use crate::parallel::{Team, machine};
+use crate::position::Scheme;
 use crate::text::{ChatTemplate, Tokenizer};
 use kinglet_models::Spec;
 use kinglet_quant::isa::Level;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How a model is opened and computed.
@@ -22,7 +24,9 @@ pub struct ModelOptions {
     /// Plain f32 arithmetic, scalar and slow: what the fast kernels are compared with.
     pub reference: bool,
     /// How sessions store keys and values; `None` is f16, or f32 with `reference`.
-    pub cache: Option<CacheType>,
+    pub cache: Option<CacheFormat>,
+    /// A position scheme in the place of the file's.
+    pub position: Option<Scheme>,
 }
 
 /// An opened model. Clones share everything; sessions of one model may run on different threads.
@@ -40,9 +44,11 @@ impl std::fmt::Debug for Model {
 pub(crate) struct Shared {
     pub(crate) file: ModelFile,
     pub(crate) decoder: Decoder,
-    pub(crate) cache_type: CacheType,
+    pub(crate) cache_format: CacheFormat,
     team: Team,
     work: Mutex<Workspace>,
+    /// Counts passes while it is there.
+    profile: Mutex<Option<Profile>>,
     tokenizer: OnceLock<Tokenizer>,
     template: OnceLock<ChatTemplate>,
 }
@@ -62,14 +68,18 @@ impl Model {
     /// As [`Model::open`]; where `KINGLET_ISA` names a level that this machine lacks; where threads can't be started.
     pub fn open_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Model, Error> {
         let file = ModelFile::open_with(path.as_ref(), options.load)?;
-        let spec = kinglet_models::resolve(&file)?;
+        let mut spec = kinglet_models::resolve(&file)?;
+        if let Some(scheme) = &options.position {
+            scheme.apply(&mut spec)?;
+        }
         let arithmetic = if options.reference { Arithmetic::Reference } else { Arithmetic::Fast(Level::detect()?) };
         let decoder = Decoder::find(&file, spec, arithmetic)?;
         let threads = options.threads.unwrap_or_else(machine::threads);
         let team = Team::new(threads).map_err(|source| Error::Threads { threads, source })?;
-        let cache_type = options.cache.unwrap_or(if options.reference { CacheType::F32 } else { CacheType::F16 });
-        let (work, tokenizer, template) = (Mutex::default(), OnceLock::new(), OnceLock::new());
-        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_type, team, work, tokenizer, template }) })
+        let exact = || CacheFormat::of(if options.reference { CacheType::F32 } else { CacheType::F16 });
+        let cache_format = options.cache.unwrap_or_else(exact);
+        let (work, profile, tokenizer, template) = (Mutex::default(), Mutex::default(), OnceLock::new(), OnceLock::new());
+        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_format, team, work, profile, tokenizer, template }) })
     }
 
     /// A new, empty session.
@@ -100,9 +110,24 @@ impl Model {
         self.shared.decoder.arithmetic()
     }
 
+    /// Measures the steps of all passes that begin from now on, of any session.
+    pub fn start_profile(&self) {
+        *self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner) = Some(Profile::default());
+    }
+
+    /// What was measured since [`Model::start_profile`], and no more is; `None` where it was not called.
+    pub fn take_profile(&self) -> Option<Profile> {
+        self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Bytes of weights that a decoded token reads.
     pub fn bytes_per_token(&self) -> usize {
         self.shared.decoder.bytes_per_token()
+    }
+
+    /// How sessions store keys and values.
+    pub fn cache_format(&self) -> CacheFormat {
+        self.shared.cache_format
     }
 
     /// Bytes of cache that a session with `context` tokens holds.
@@ -149,23 +174,27 @@ impl Shared {
         Ok(self.template.get_or_init(|| template))
     }
 
-    /// One pass of the team over `segments`, whose wanted rows are appended to `out`.
+    /// One pass of the team over `segments`, whose wanted rows are appended to `out`. False where `cancel` was raised: nothing has changed
+    /// then.
     pub(crate) fn forward(
         &self,
-        rotations: &Rotations,
+        positions: &Positions,
         segments: &mut [Segment<'_>],
         output: Output,
+        cancel: Option<&AtomicBool>,
         out: &mut Vec<f32>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         // A file that was cut short since would end the process with a signal when its lost pages are read.
         self.file.check()?;
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-        let means = Means { crew: &mut self.team.gather(), file: &self.file, rotations, work: &mut work };
+        let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
+        let (crew, profile) = (&mut self.team.gather(), profile.as_mut());
+        let means = Means { crew, file: &self.file, positions, work: &mut work, profile, cancel };
         self.decoder.forward(means, segments, output, out)
     }
 
     pub(crate) fn cache_bytes(&self, context: usize) -> usize {
-        self.decoder.cache_shapes().map(|shape| shape.bytes(context, self.cache_type)).sum()
+        self.decoder.cache_shapes().map(|shape| shape.bytes(context, self.cache_format)).sum()
     }
 
     /// The trained context, or half of it, and so on, until the cache fits a quarter of the machine's memory.

@@ -6,6 +6,7 @@ use super::Session;
 use crate::error::Error;
 use crate::forward::Output;
 use crate::generate::{LookupOptions, PromptLookup, Sampled, Sampler, verify};
+use crate::kv::Policy;
 use crate::types::TokenId;
 use std::collections::VecDeque;
 
@@ -47,7 +48,8 @@ impl Speculation {
         room: usize,
         ends: impl Fn(TokenId) -> bool,
     ) -> Result<Option<VecDeque<Sampled>>, Error> {
-        let (len, room) = (session.len(), room.min(session.context() - session.len()));
+        let len = session.len();
+        let room = if session.policy() == Policy::Stop { room.min(session.context() - len) } else { room };
         if self.pause > 0 || room < 2 || session.cache.len() + 1 != len {
             return Ok(None);
         }
@@ -55,7 +57,8 @@ impl Speculation {
         if draft.is_empty() {
             return Ok(None);
         }
-        let tokens: Vec<TokenId> = session.tokens.drain(len - 1..).chain(draft.iter().copied()).collect();
+        let tokens: Vec<TokenId> = session.tokens.from(len - 1).iter().chain(&draft).copied().collect();
+        session.tokens.truncate(len - 1);
         let rows = session.outputs_of(&tokens, None, Output::Logits)?;
         let n_vocab = rows.len() / tokens.len();
         let chosen: VecDeque<Sampled> = verify(sampler, &draft, rows.chunks_exact(n_vocab), ends)?.into();

@@ -90,6 +90,23 @@ impl Level {
         self == Level::Scalar
     }
 
+    /// Runs `op`, which multiplies no bytes, with this level's vectors: it is compiled once for each width, not for each level.
+    ///
+    /// # Panics
+    /// Where this CPU does not have the level ([`Level::available`]).
+    #[inline]
+    pub fn run_vectors<O: Op>(self, op: O) -> O::Output {
+        match self {
+            Level::Scalar => Scalar.vectorize(op),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::AvxVnni => Avx2::new().expect("this CPU has AVX2").vectorize(op),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 | Level::Avx512Vnni => Avx512::new().expect("this CPU has AVX-512").vectorize(op),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => panic!("this CPU does not have {self}"),
+        }
+    }
+
     /// Runs `op` with this level's instructions.
     ///
     /// # Panics

@@ -102,6 +102,11 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// The first `LANES` of `x`, converted exactly.
     fn load_bf16(self, x: &[bf16]) -> Self::F;
 
+    /// The first `LANES` of `x`, with their sign.
+    fn load_i8(self, x: &[i8]) -> Self::I;
+    /// The first `LANES` of `x`, with zeros above.
+    fn load_u8(self, x: &[u8]) -> Self::I;
+
     /// The first `LANES` little-endian f32 of `x`, at any address.
     fn load_f32_bytes(self, x: &[u8]) -> Self::F;
     /// The first `LANES` little-endian half floats of `x`, at any address.

@@ -63,6 +63,16 @@ impl Isa for Scalar {
     }
 
     #[inline]
+    fn load_i8(self, x: &[i8]) -> I {
+        x.first_chunk::<8>().expect("8 lanes").map(i32::from)
+    }
+
+    #[inline]
+    fn load_u8(self, x: &[u8]) -> I {
+        x.first_chunk::<8>().expect("8 lanes").map(i32::from)
+    }
+
+    #[inline]
     fn load_f32_bytes(self, x: &[u8]) -> F {
         let x = x.first_chunk::<32>().expect("8 lanes").as_chunks::<4>().0;
         from_fn(|i| f32::from_le_bytes(x[i]))

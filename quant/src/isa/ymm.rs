@@ -73,6 +73,18 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
     }
 
     #[inline(always)]
+    fn load_i8(self, x: &[i8]) -> __m256i {
+        let x: &[i8; 8] = x.first_chunk().expect("8 lanes");
+        unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(x.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn load_u8(self, x: &[u8]) -> __m256i {
+        let x: &[u8; 8] = x.first_chunk().expect("8 lanes");
+        unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(x.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
     fn load_f32_bytes(self, x: &[u8]) -> __m256 {
         let x: &[u8; 32] = x.first_chunk().expect("8 lanes");
         unsafe { _mm256_loadu_ps(x.as_ptr().cast()) }

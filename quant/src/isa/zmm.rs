@@ -77,6 +77,18 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
     }
 
     #[inline(always)]
+    fn load_i8(self, x: &[i8]) -> __m512i {
+        let x: &[i8; 16] = x.first_chunk().expect("16 lanes");
+        unsafe { _mm512_cvtepi8_epi32(_mm_loadu_si128(x.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn load_u8(self, x: &[u8]) -> __m512i {
+        let x: &[u8; 16] = x.first_chunk().expect("16 lanes");
+        unsafe { _mm512_cvtepu8_epi32(_mm_loadu_si128(x.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
     fn load_f32_bytes(self, x: &[u8]) -> __m512 {
         let x: &[u8; 64] = x.first_chunk().expect("16 lanes");
         unsafe { _mm512_loadu_ps(x.as_ptr().cast()) }

@@ -32,6 +32,7 @@ const COMMANDS: &[Entry] = &[
     Entry { name: "clear", argument: "", help: "forget all turns", run: clear },
     Entry { name: "undo", argument: "", help: "take the last turn back", run: undo },
     Entry { name: "retry", argument: "", help: "ask for another answer to the last question", run: retry },
+    Entry { name: "pin", argument: "", help: "let the last turn never leave the context", run: pin },
     Entry { name: "save", argument: "FILE", help: "write the conversation as JSON", run: save },
     Entry { name: "load", argument: "FILE", help: "go on with a saved conversation", run: load },
     Entry { name: "stats", argument: "", help: "show timings and memory", run: show_stats },
@@ -79,11 +80,14 @@ fn system(room: &mut Room<'_>, text: &str) -> Result<Next, Failure> {
 
 fn clear(room: &mut Room<'_>, _: &str) -> Result<Next, Failure> {
     room.conversation.clear();
+    (room.last, room.told) = (0..0, false);
+    room.pins.clear();
     note("(all turns are forgotten)");
     Ok(Next::Listen)
 }
 
 fn undo(room: &mut Room<'_>, _: &str) -> Result<Next, Failure> {
+    room.last = 0..0;
     let question = room.conversation.undo().ok_or_else(|| Failure::error("there is no turn to take back"))?;
     note(format!("(taken back: {question})"));
     Ok(Next::Listen)
@@ -91,6 +95,18 @@ fn undo(room: &mut Room<'_>, _: &str) -> Result<Next, Failure> {
 
 fn retry(room: &mut Room<'_>, _: &str) -> Result<Next, Failure> {
     room.conversation.undo().map(Next::Again).ok_or_else(|| Failure::error("there is no question to answer again"))
+}
+
+fn pin(room: &mut Room<'_>, _: &str) -> Result<Next, Failure> {
+    if room.last.is_empty() {
+        return Err(Failure::error("there is no turn to pin"));
+    }
+    // The answer's last token may not be computed yet.
+    room.session.pin(room.last.clone())?;
+    room.pins.push(room.last.clone());
+    let kept: usize = room.session.pinned().iter().map(|span| span.len()).sum();
+    note(format!("(pinned: {kept} of {} tokens never leave now)", room.session.context()));
+    Ok(Next::Listen)
 }
 
 fn save(room: &mut Room<'_>, file: &str) -> Result<Next, Failure> {

@@ -7,9 +7,6 @@ use crate::types::TokenId;
 use std::io::Write;
 use std::path::Path;
 
-/// Room that is left for an answer where no bound of its length is given.
-const ANSWER: usize = 256;
-
 /// What has been said.
 #[derive(Debug, Clone, Default)]
 pub struct Conversation {
@@ -56,24 +53,11 @@ impl Conversation {
         Ok(session.chat_tokens(&messages, &RenderOptions { add_generation_prompt: true, ..RenderOptions::default() })?)
     }
 
-    /// Forgets the oldest turns until `question` and an answer fit the session's context; how many had to go. Nothing is forgotten for a
-    /// question that would not fit an empty conversation either.
-    pub fn fit(&mut self, session: &Session, question: &str, answer: Option<usize>) -> Result<usize, Failure> {
-        let context = session.context();
-        let room = answer.unwrap_or(ANSWER).min(context / 4);
-        let mut left = self.clone();
-        let mut tokens = left.tokens(session, question)?.len();
-        while tokens + room > context && !left.turns.is_empty() {
-            left.turns.remove(0);
-            tokens = left.tokens(session, question)?.len();
-        }
-        if tokens >= context {
-            return Err(Failure::error(format!("the question takes {tokens} tokens, and the context has {context}"))
-                .hint("ask something shorter, or begin with a larger -c"));
-        }
-        let dropped = self.turns.len() - left.turns.len();
-        *self = left;
-        Ok(dropped)
+    /// How many tokens come before the first question: what the model is told first, and what its template says by itself.
+    pub fn opening(&self, session: &Session) -> Result<usize, Failure> {
+        let before = Conversation { system: self.system.clone(), turns: Vec::new() };
+        let (one, other) = (before.tokens(session, "0")?, before.tokens(session, "?")?);
+        Ok(one.iter().zip(&other).take_while(|(a, b)| a == b).count())
     }
 
     fn messages(&self) -> Vec<Message> {

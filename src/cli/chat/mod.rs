@@ -10,11 +10,14 @@ use super::flags::{AnswerFlags, ContextFlags, ModelFlags};
 use super::terminal::{Paint, note, warn};
 use super::{Command, Failure, interrupt, stats};
 use crate::generate::FinishReason;
+use crate::kv::Policy;
+use crate::types::TokenId;
 use crate::{Model, Session};
 use commands::Next;
 use conversation::Conversation;
 use lines::{Line, Lines};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -35,6 +38,10 @@ pub struct Chat {
     /// What the model is told before the first turn
     #[arg(long, value_name = "TEXT", visible_alias = "system-prompt")]
     system: Option<String>,
+
+    /// Let the system message leave a full context like everything else
+    #[arg(long)]
+    no_keep_system: bool,
 
     /// Go on with a conversation that /save wrote
     #[arg(long, value_name = "FILE")]
@@ -62,6 +69,12 @@ struct Room<'a> {
     generated: usize,
     /// How often the last question was asked again: another answer needs another seed.
     retries: u64,
+    /// Where the last question and its answer lie.
+    last: Range<usize>,
+    /// What was pinned by hand.
+    pins: Vec<Range<usize>>,
+    /// Whether the person knows that tokens have left the context.
+    told: bool,
 }
 
 impl Command for Chat {
@@ -82,7 +95,9 @@ impl Command for Chat {
         model.chat_template().map_err(|e| Failure::from(e).hint("`kinglet run --raw` continues a text without a template"))?;
         let session = self.context.session(&model)?;
         let opened = begin.elapsed();
-        let mut room = Room { flags: &self, model: &model, session, conversation, advised_temp, opened, generated: 0, retries: 0 };
+        let (generated, retries, last, pins, told) = (0, 0, 0..0, Vec::new(), false);
+        let mut room =
+            Room { flags: &self, model: &model, session, conversation, advised_temp, opened, generated, retries, last, pins, told };
         if let Some(system) = &self.system {
             room.conversation.set_system(Some(system));
         }
@@ -145,17 +160,14 @@ impl Room<'_> {
         let interrupt = interrupt::listen();
         let mut options = self.flags.answer.options(self.advised_temp, interrupt.flag())?;
         options.sampler.seed = options.sampler.seed.map(|seed| seed.wrapping_add(self.retries));
-        let dropped = self.conversation.fit(&self.session, question, options.max_tokens)?;
-        match dropped {
-            0 => {}
-            1 => warn("the context is full: the oldest turn is forgotten"),
-            _ => warn(format!("the context is full: the {dropped} oldest turns are forgotten")),
-        }
         let tokens = self.conversation.tokens(&self.session, question)?;
+        self.keep_opening(&tokens)?;
+        let start = self.session.shared_prefix(&tokens);
         if !answer::prefill(&mut self.session, &tokens, &interrupt)? {
             note("(stopped)");
             return Ok(());
         }
+        self.pin_again();
         let mut out = io::stdout().lock();
         let Printed { reason, text, generated } = answer::print(self.session.generate(options)?, &mut out)?;
         if !text.ends_with('\n') {
@@ -163,6 +175,8 @@ impl Room<'_> {
         }
         out.flush()?;
         self.generated = generated;
+        self.last = start..self.session.len();
+        self.tell_forgotten();
         match reason {
             FinishReason::Cancelled => note("(stopped)"),
             FinishReason::Length => note(format!("(cut off after {generated} tokens; see -n and -c)")),
@@ -170,5 +184,42 @@ impl Room<'_> {
         }
         self.conversation.add(question, &text);
         Ok(())
+    }
+
+    /// Pins what comes before the first question, before anything can push it out.
+    fn keep_opening(&mut self, tokens: &[TokenId]) -> Result<(), Failure> {
+        if self.flags.no_keep_system || self.session.policy() == Policy::Stop {
+            return Ok(());
+        }
+        let opening = self.conversation.opening(&self.session)?;
+        if opening > self.session.context() / 2 {
+            if !self.told {
+                warn(format!("the system message takes {opening} of {} tokens and will not stay for ever", self.session.context()));
+                self.told = true;
+            }
+            return Ok(());
+        }
+        if self.session.shared_prefix(tokens) < opening {
+            self.pins.clear();
+            self.session.replace(&tokens[..opening], None, |_| ())?;
+        }
+        Ok(self.session.pin(0..opening)?)
+    }
+
+    /// What was pinned by hand stays so, although the end of an answer is computed anew as a part of the conversation.
+    fn pin_again(&mut self) {
+        let Room { pins, session, .. } = self;
+        pins.retain(|pin| session.pin(pin.clone()).is_ok());
+    }
+
+    /// Says once that the oldest tokens have begun to leave.
+    fn tell_forgotten(&mut self) {
+        if self.session.forgotten() > 0 && !self.told {
+            self.told = true;
+            let context = self.session.context();
+            note(format!(
+                "(more than {context} tokens have been said: from now on the oldest are forgotten; /pin keeps a turn, /stats counts)"
+            ));
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! Which model, and how it is opened.
 
+use super::MaskFlags;
 use crate::cli::store::{self, catalogue};
 use crate::cli::{Failure, terminal};
 use crate::file::{LoadMode, ModelFile};
+use crate::kv::{CacheFormat, CacheType, Policy};
+use crate::position::Scheme;
 use crate::text::Tokenizer;
 use crate::{Error, Model, ModelOptions, Session, SessionOptions};
 use clap::{Args, ValueEnum};
@@ -19,6 +22,9 @@ pub struct ModelFlags {
     /// Threads [default: the cores that this process may use]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+
+    #[command(flatten)]
+    mask: MaskFlags,
 
     #[command(flatten)]
     open: OpenFlags,
@@ -49,9 +55,51 @@ pub struct OpenFlags {
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Load::Mmap)]
     load: Load,
 
+    /// How keys are stored in the cache
+    #[arg(long, value_name = "TYPE", value_enum)]
+    cache_k: Option<Cached>,
+
+    /// How values are stored in the cache
+    #[arg(long, value_name = "TYPE", value_enum)]
+    cache_v: Option<Cached>,
+
+    /// Round heads for a quantised cache as they are, without mixing their dimensions first
+    #[arg(long)]
+    no_cache_hadamard: bool,
+
+    /// A position scheme in the place of the file's: none, rope:yarn=4, rope:base=500000, alibi, rope+alibi … (see docs/positions.md)
+    #[arg(long, value_name = "SCHEME")]
+    position: Option<Scheme>,
+
     /// Plain f32 arithmetic: slow, scalar, what the fast path is compared with
     #[arg(long)]
     reference: bool,
+}
+
+/// How the cache stores numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Cached {
+    /// 16 bits [default]
+    F16,
+    /// 32 bits
+    F32,
+    /// 8 bits and a scale for each 32 numbers
+    #[value(name = "q8_0")]
+    Q8,
+    /// 4 bits and a scale for each 32 numbers
+    #[value(name = "q4_0")]
+    Q4,
+}
+
+impl From<Cached> for CacheType {
+    fn from(cached: Cached) -> CacheType {
+        match cached {
+            Cached::F16 => CacheType::F16,
+            Cached::F32 => CacheType::F32,
+            Cached::Q8 => CacheType::Q8_0,
+            Cached::Q4 => CacheType::Q4_0,
+        }
+    }
 }
 
 /// How a model's file is brought into memory.
@@ -91,6 +139,7 @@ impl ModelFlags {
 
     /// Opens the model, whose path is known already.
     pub fn open_path(&self, path: &Path) -> Result<Model, Failure> {
+        self.mask.confine()?;
         self.open.open(path, self.threads.map(usize::from))
     }
 
@@ -103,7 +152,16 @@ impl ModelFlags {
 impl OpenFlags {
     /// Opens the model at `path`.
     pub fn open(&self, path: &Path, threads: Option<usize>) -> Result<Model, Failure> {
-        Ok(Model::open_with(path, &ModelOptions { load: self.load.into(), threads, reference: self.reference, cache: None })?)
+        let (load, position) = (self.load.into(), self.position.clone());
+        Ok(Model::open_with(path, &ModelOptions { load, threads, reference: self.reference, cache: self.cache(), position })?)
+    }
+
+    /// The cache's types, where any was chosen.
+    fn cache(&self) -> Option<CacheFormat> {
+        let exact = if self.reference { CacheType::F32 } else { CacheType::F16 };
+        let kind = |chosen: Option<Cached>| chosen.map_or(exact, CacheType::from);
+        let chosen = self.cache_k.is_some() || self.cache_v.is_some();
+        chosen.then(|| CacheFormat { keys: kind(self.cache_k), values: kind(self.cache_v), hadamard: !self.no_cache_hadamard })
     }
 
     /// How its file is brought into memory, as it was written on the command line.
@@ -116,20 +174,51 @@ impl OpenFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model")]
 pub struct ContextFlags {
-    /// Tokens that the session may hold [default: the trained context, or what a quarter of the memory can hold]
+    /// Tokens that attention sees at most [default: the trained context, or what a quarter of the memory can hold]
     #[arg(short, long, value_name = "N", visible_alias = "ctx-size")]
     context: Option<usize>,
+
+    /// What happens when the context is full
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Full::Ring)]
+    policy: Full,
+
+    /// First tokens that never leave a ring [default: 4]
+    #[arg(long, value_name = "N")]
+    sinks: Option<usize>,
+}
+
+/// What happens when the context is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Full {
+    /// The oldest tokens leave, but for the sinks; a stream never ends
+    Ring,
+    /// The oldest tokens leave, whatever they are (for comparison: most models fall apart)
+    Window,
+    /// An error
+    Stop,
 }
 
 impl ContextFlags {
     /// A session of `model` with this bound.
     pub fn session(&self, model: &Model) -> Result<Session, Failure> {
+        Ok(model.session(self.options(model)?)?)
+    }
+
+    /// The options of a session of `model`.
+    pub fn options(&self, model: &Model) -> Result<SessionOptions, Failure> {
         // 0 is llama.cpp's word for "as the model was trained".
         let trained = model.spec().trained_context;
         let context = self.context.map(|context| if context == 0 { trained } else { context });
         if let Some(context) = context.filter(|&context| context > trained) {
             terminal::warn(format!("a context of {context} tokens is beyond the {trained} that the model was trained on"));
         }
-        Ok(model.session(SessionOptions { context })?)
+        let policy = match (self.policy, self.sinks) {
+            (Full::Ring, None) => None,
+            (Full::Ring, Some(sinks)) => Some(Policy::Ring { sinks }),
+            (_, Some(_)) => return Err(Failure::usage("--sinks is of --policy ring: window and stop keep no tokens apart")),
+            (Full::Window, None) => Some(Policy::Window),
+            (Full::Stop, None) => Some(Policy::Stop),
+        };
+        Ok(SessionOptions { context, policy })
     }
 }

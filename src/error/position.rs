@@ -1,0 +1,41 @@
+//! What a position scheme can't be.
+
+/// A scheme that can't be read, or that a model can't take.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PositionError {
+    /// No scheme has this name.
+    #[error("unknown position scheme {term:?}, expected {expected}")]
+    Unknown {
+        /// What was written.
+        term: String,
+        /// What may be.
+        expected: &'static str,
+    },
+    /// One scheme twice.
+    #[error("position scheme {term} is given twice, expected each once")]
+    Twice {
+        /// Its name.
+        term: String,
+    },
+    /// An option that the scheme does not have, or a value out of its range.
+    #[error("position scheme {term:?}: option {option:?} can't be used, expected {expected}")]
+    Option {
+        /// The scheme as it was written.
+        term: String,
+        /// The option as it was written.
+        option: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// Heads are too narrow.
+    #[error("{scheme} needs at least {expected} rotated dimensions, and this model has {dims}")]
+    TooFewDimensions {
+        /// The scheme.
+        scheme: &'static str,
+        /// What the model has.
+        dims: usize,
+        /// What it takes.
+        expected: usize,
+    },
+}

@@ -1,0 +1,109 @@
+//! The position schemes of a decoder's layers, resolved for one session, and what they come to for the rows of one batch. Equal recipes are
+//! resolved once.
+
+use super::batch::Rows;
+use super::layer::LayerWeights;
+use super::weights::vector;
+use crate::error::Error;
+use crate::file::ModelFile;
+use crate::position::{DistanceBias, Relative, Rotation, TurnTable, t5_bucket};
+use kinglet_models::{Bias, Part};
+
+/// What turns queries and keys and biases scores, layer by layer.
+#[derive(Debug, Clone, Default)]
+pub struct Positions {
+    rotations: Vec<Rotation>,
+    biases: Vec<DistanceBias>,
+    /// For each layer, which of `rotations` and of `biases`.
+    of_layer: Vec<(Option<usize>, Option<usize>)>,
+}
+
+impl Positions {
+    /// Resolves the schemes of `layers` for sequences that may grow to `context` tokens.
+    ///
+    /// # Errors
+    /// Where a tensor that a scheme needs is missing or of another shape.
+    pub fn new(file: &ModelFile, layers: &[LayerWeights], context: usize) -> Result<Positions, Error> {
+        let (mut ropes, mut recipes) = (Vec::new(), Vec::new());
+        let mut positions = Positions::default();
+        for layer in layers {
+            let attention = &layer.attention;
+            let rotation = match &attention.rope {
+                None => None,
+                Some(rope) => Some(find_or_add(&mut ropes, rope, &mut positions.rotations, || {
+                    Rotation::new(rope, context, |part: &Part| vector(file, part, Some(rope.dims / 2)))
+                })?),
+            };
+            let bias = match &attention.bias {
+                None => None,
+                Some(bias) => Some(find_or_add(&mut recipes, bias, &mut positions.biases, || resolve(file, bias, attention.n_heads))?),
+            };
+            positions.of_layer.push((rotation, bias));
+        }
+        Ok(positions)
+    }
+
+    /// Cosines and sines for the rows of a batch: for each rotation, one table for each standing (see [`Rows::standings`]).
+    pub fn tables(&self, rows: &Rows) -> Vec<Vec<TurnTable>> {
+        let of = |rotation: &Rotation| rows.standings().map(|standing| rotation.table(rows.positions_before(standing))).collect();
+        self.rotations.iter().map(of).collect()
+    }
+
+    /// What layer `index` uses of them.
+    pub fn of_layer<'a>(&'a self, index: usize, tables: &'a [Vec<TurnTable>]) -> LayerPositions<'a> {
+        let (rotation, bias) = self.of_layer[index];
+        LayerPositions { turns: rotation.map(|which| &tables[which][..]), bias: bias.map(|which| &self.biases[which]) }
+    }
+}
+
+/// The place of `recipe` among `known` and of what `make` made of it among `made`.
+fn find_or_add<'a, R: PartialEq, T>(
+    known: &mut Vec<&'a R>,
+    recipe: &'a R,
+    made: &mut Vec<T>,
+    make: impl FnOnce() -> Result<T, Error>,
+) -> Result<usize, Error> {
+    if let Some(at) = known.iter().position(|one| *one == recipe) {
+        return Ok(at);
+    }
+    made.push(make()?);
+    known.push(recipe);
+    Ok(known.len() - 1)
+}
+
+fn resolve(file: &ModelFile, bias: &Bias, n_heads: usize) -> Result<DistanceBias, Error> {
+    Ok(match bias {
+        Bias::Alibi { slopes } => DistanceBias::Linear { slopes: slopes.clone() },
+        &Bias::Buckets { ref table, n_buckets, max_distance, bidirectional } => {
+            let numbers = vector(file, table, Some(n_buckets * n_heads))?;
+            let reach = max_distance as isize;
+            let bucket = |distance| t5_bucket(distance, n_buckets, max_distance, bidirectional);
+            DistanceBias::Table(Relative::new(n_heads, -reach..=reach, |head, distance| numbers[bucket(distance) * n_heads + head]))
+        }
+        &Bias::Clipped { ref table, reach } => {
+            let numbers = vector(file, table, Some((2 * reach + 1) * n_heads))?;
+            let reach = reach as isize;
+            DistanceBias::Table(Relative::new(n_heads, -reach..=reach, |head, distance| {
+                numbers[(distance + reach) as usize * n_heads + head]
+            }))
+        }
+    })
+}
+
+/// What positions do in one layer to the rows of one batch.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerPositions<'a> {
+    /// Turns of the queries as they stand to each anchor, then those of queries and keys at their own positions.
+    turns: Option<&'a [TurnTable]>,
+    /// Added to scores.
+    pub bias: Option<&'a DistanceBias>,
+}
+
+impl LayerPositions<'_> {
+    /// Turns the head of row `row` as it stands to the window (its own position) or to an anchor.
+    pub fn turn(&self, row: usize, standing: Option<usize>, head: &mut [f32]) {
+        if let Some(tables) = self.turns {
+            tables[standing.unwrap_or(tables.len() - 1)].turn(row, head);
+        }
+    }
+}
