@@ -14,8 +14,9 @@
 //! Each is measured with rows of two lengths: those of a small model (576, or 768 where blocks are of 256) and those of an 8B
 //! model (4096).
 
-use kinglet_quant::isa::Level;
+use kinglet_quant::isa::{Isa, Level, Op};
 use kinglet_quant::{Activations, Batch, ColumnsMut, Input, InputKind, Matrix, Scratch, Type, Write, limits, multiply, wants};
+use std::hint::black_box;
 use std::time::Instant;
 
 /// Weights for decode: more than any cache holds.
@@ -32,7 +33,6 @@ fn main() {
     let levels = if levels.is_empty() { vec![Level::detect().expect("a level of this CPU")] } else { levels };
     let types: Vec<Type> = Type::ALL.iter().copied().filter(|ty| named(ty.name())).collect();
     let types = if types.is_empty() { Type::ALL.to_vec() } else { types };
-    let numbers = vec![1; MEMORY / 4];
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     for level in levels {
         let (integer, float) = (limits::integer_peak(level) / 1e9, limits::f32_peak(level) / 1e9);
@@ -53,7 +53,7 @@ fn main() {
             print!("| {} |", ty.name());
             for cols in [short, 4096] {
                 for threads in [1, threads] {
-                    let (multiplied, read) = decode(level, ty, cols, &memory, &numbers, threads);
+                    let (multiplied, read) = decode(level, ty, cols, &memory, threads);
                     print!(" {multiplied:.1} ({:.0} %) |", 100.0 * multiplied / read);
                 }
             }
@@ -68,34 +68,33 @@ fn main() {
 }
 
 /// 10⁹ bytes per second of all threads together: multiplied with one row, and only read.
-fn decode(level: Level, ty: Type, cols: usize, memory: &[u8], numbers: &[i32], threads: usize) -> (f64, f64) {
+fn decode(level: Level, ty: Type, cols: usize, memory: &[u8], threads: usize) -> (f64, f64) {
     let row_bytes = ty.bytes_for(cols).expect("whole blocks");
     let rows = PIECE / row_bytes;
     let piece_bytes = rows * row_bytes;
-    let part = |memory: &[u8], numbers: &[i32]| {
+    let part = |memory: &[u8]| {
         let x = activations(cols);
         let (mut quantised, mut scratch, mut out) = (Activations::new(), Scratch::new(), vec![0.0; rows]);
         quantised.quantize(level, &x, cols);
         let batch = Batch { input: input(ty, &quantised, &x), rows: None };
         let (mut multiplied, mut read) = (Vec::new(), Vec::new());
         for pass in 0..4 {
-            let pieces = memory.chunks_exact(piece_bytes).zip(numbers.chunks_exact(PIECE / 4));
-            for (i, (piece, numbers)) in pieces.enumerate() {
+            for (i, piece) in memory.chunks_exact(piece_bytes).enumerate() {
                 // Some pieces in a row of each kind, as what the first one finds in the caches is due to the kind before.
                 if (i / 8 + pass) % 2 == 0 {
                     let w = Matrix::new(ty, rows, cols, piece).expect("whole blocks");
                     let out = &mut ColumnsMut::new(&mut out, rows);
                     multiplied.push(seconds(|| multiply(level, &w, batch, Write::Set, out, &mut scratch)));
                 } else {
-                    read.push(seconds(|| limits::read(level, numbers)));
+                    read.push(seconds(|| _ = black_box(level.run(Read(piece)))));
                 }
             }
         }
-        [piece_bytes as f64 / median(multiplied) / 1e9, PIECE as f64 / median(read) / 1e9]
+        [multiplied, read].map(|times| piece_bytes as f64 / median(times) / 1e9)
     };
     std::thread::scope(|scope| {
-        let parts = memory.chunks(memory.len().div_ceil(threads)).zip(numbers.chunks(numbers.len().div_ceil(threads)));
-        let threads: Vec<_> = parts.map(|(memory, numbers)| scope.spawn(move || part(memory, numbers))).collect();
+        let parts = memory.chunks(memory.len().div_ceil(threads));
+        let threads: Vec<_> = parts.map(|memory| scope.spawn(move || part(memory))).collect();
         let parts = threads.into_iter().map(|thread| thread.join().expect("multiplying does not panic"));
         parts.fold((0.0, 0.0), |all, part| (all.0 + part[0], all.1 + part[1]))
     })
@@ -135,6 +134,24 @@ fn prefill(level: Level, ty: Type, cols: usize, memory: &[u8]) -> f64 {
     );
     let quantise = if wants(ty) == InputKind::Dense { 0.0 } else { quantise };
     (rows * cols * BATCH) as f64 / (quantise + (rows / slice) as f64 * multiply) / 1e9
+}
+
+/// Reads bytes that may be weights: the same memory, so that it's only the multiplying that differs.
+struct Read<'a>(&'a [u8]);
+
+impl Op for Read<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> f32 {
+        let mut largest = [isa.splat(0.0); 4];
+        for part in self.0.chunks_exact(16 * I::LANES) {
+            for (largest, part) in largest.iter_mut().zip(part.chunks_exact(4 * I::LANES)) {
+                *largest = isa.max(isa.load_f32_bytes(part), *largest);
+            }
+        }
+        largest.into_iter().fold(0.0, |all, one| all.max(isa.reduce_max(one)))
+    }
 }
 
 /// How long `run` takes.

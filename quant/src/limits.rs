@@ -39,11 +39,6 @@ pub fn read_bandwidth_of(level: Level, threads: usize, memory: &[i32]) -> f64 {
     })
 }
 
-/// Reads all of `memory`, but for a last part that is shorter than four vectors.
-pub fn read(level: Level, memory: &[i32]) {
-    black_box(level.run(Read(memory)));
-}
-
 /// How often all of it is read: some tens of milliseconds, so that the threads' beginning and end don't count.
 const ROUNDS: usize = 4;
 /// Bytes to read: more than a laptop's last cache.
