@@ -309,10 +309,9 @@ impl Block<'_> {
             let mut sums = [isa.splat(0.0); R];
             for d in 0..self.width {
                 let k = self.key_vector::<I, E>(isa, numbers, key, d);
-                for r in 0..R {
-                    let View { at, head, .. } = self.views[r];
+                for (sum, &View { at, head, .. }) in sums.iter_mut().zip(self.views) {
                     let place = table.place((self.start + key) as isize - at as isize);
-                    sums[r] = isa.mul_add(k, isa.load(&table.row(head * self.width + d)[place..]), sums[r]);
+                    *sum = isa.mul_add(k, isa.load(&table.row(head * self.width + d)[place..]), *sum);
                 }
             }
             for (scores, sum) in scores.iter_mut().zip(sums) {

@@ -131,8 +131,8 @@ impl AttentionStep<'_> {
         }
     }
 
-    /// Norms (where each head has its own norm), rotates and mixes head `head` of `heads: [n, d_head]` into `out`, which is as wide as heads are
-    /// stored: the row's key, or (`query`) its query as it stands to the window or to an anchor.
+    /// Norms (where each head has its own norm), rotates and mixes head `head` of `heads: [n, d_head]` into `out`, which is as wide as
+    /// heads are stored: the row's key, or (`query`) its query as it stands to the window or to an anchor.
     fn prepare(&self, row: usize, head: usize, heads: &[f32], query: Option<Option<usize>>, out: &mut [f32]) {
         let d = self.d_head();
         let (used, padding) = out.split_at_mut(d);

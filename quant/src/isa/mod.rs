@@ -1,5 +1,6 @@
 //! Instruction-set levels: the same few dozen primitives for each, so that a kernel is written once and compiled for every level. The
-//! vectors of x86 are in `ymm.rs` and `zmm.rs`; a level's own file says how it multiplies bytes and which features it needs. A level's *token* ([`Isa`]) can be had only on a CPU that has the level; that makes its primitives safe to call.
+//! vectors of x86 are in `ymm.rs` and `zmm.rs`; a level's own file says how it multiplies bytes and which features it needs. A level's
+//! *token* ([`Isa`]) can be had only on a CPU that has the level; that makes its primitives safe to call.
 //!
 //! A kernel is a struct with its operands that implements [`Op`]; [`Level::run`] compiles its body once for each level and calls
 //! the right one. Everything a body calls is `#[inline(always)]`, so that it ends up inside the one function that has the level's
