@@ -21,7 +21,7 @@ pub mod types;
 
 pub use error::Error;
 pub use generate::{FinishReason, SamplerOptions};
-pub use session::{Event, GenerateOptions, Generation, Model, ModelOptions, Session, SessionOptions, Stats, feed_together};
+pub use session::{Event, GenerateOptions, Generation, Model, ModelOptions, PromptCache, Session, SessionOptions, Stats, feed_together};
 pub use text::Message;
 pub use types::TokenId;
 

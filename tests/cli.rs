@@ -154,5 +154,7 @@ fn every_shell_gets_a_script_that_knows_the_commands() {
 
 #[test]
 fn the_doctor_works_without_models() {
-    kinglet(&["doctor"]).success().stdout(contains("processor").and(contains("levels")).and(contains("not here")));
+    kinglet(&["doctor"]).success().stdout(
+        contains("processor").and(contains("levels")).and(contains("cpu mask")).and(contains("huge pages")).and(contains("not here")),
+    );
 }

@@ -245,6 +245,20 @@ fn perplexity_is_one_line_or_json() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn cpus_that_are_not_there_are_refused_with_those_that_are() {
+    let run = |mask: &str| {
+        let mut run = kinglet("run");
+        run.args(["--raw", "--temp", "0", "-n", "4", "hello", "--cpu-mask", mask]);
+        run
+    };
+    let expected = stdout(kinglet("run").args(["--raw", "--temp", "0", "-n", "4", "hello"]));
+    assert_eq!(stdout(&mut run("0")), expected);
+    run("0,1023").assert().code(1).stdout("").stderr(contains("0,1023 were asked for").and(contains("may use 0 of them")));
+    run("2f").assert().code(2).stderr(contains("0x2f"));
+}
+
+#[test]
 fn bench_speaks_llama_benchs_formats() {
     let flags = ["-p", "8", "-n", "4", "-r", "2", "-t", "1,2", "-d", "0,8"];
     let rows = json(kinglet("bench").args(flags).args(["-o", "json"]));

@@ -2,7 +2,7 @@
 //! and from GGUF, over 300 positions; in one batch, token by token, and beside another sequence.
 
 use kinglet::forward::Output;
-use kinglet::kv::{CacheFormat, CacheType};
+use kinglet::kv::{CacheFormat, CacheType, Policy};
 use kinglet::{Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
 use std::path::{Path, PathBuf};
 
@@ -140,6 +140,36 @@ fn two_sequences_in_one_batch_keep_apart() {
             start = position + 1;
         }
     }
+}
+
+/// Rows that are taken from several places of a tensor are cut among threads like others.
+#[test]
+fn three_threads_give_the_bits_of_one() {
+    for (name, path, expected) in models() {
+        let of = |threads| {
+            let model = Model::open_with(&path, &ModelOptions { threads: Some(threads), ..ModelOptions::default() }).unwrap();
+            session(&model, &expected).outputs_of(&expected.tokens[..40], None, Output::Logits).unwrap()
+        };
+        assert!(of(1) == of(3), "{name}");
+    }
+}
+
+/// A table of learned positions ends, and so do sessions; sinusoids go on.
+#[test]
+fn a_context_beyond_the_learned_positions_is_refused() {
+    let model = |name| open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name), true);
+    let session = |model: &Model, context| model.session(SessionOptions { context, ..SessionOptions::default() });
+    for name in ["gpt2", "gpt2.gguf", "opt"] {
+        let model = model(name);
+        let error = session(&model, Some(305)).unwrap_err().to_string();
+        assert!(error.contains("305 tokens") && error.contains("304 positions"), "{error}");
+        let mut session = session(&model, None).unwrap();
+        assert_eq!((session.context(), session.policy()), (304, Policy::Stop));
+        session.feed(&[TokenId(1); 304]).unwrap();
+        session.logits().unwrap();
+        assert!(session.feed(&[TokenId(1)]).is_err(), "{name}");
+    }
+    assert!(session(&model("xglm"), Some(5000)).is_ok());
 }
 
 /// 16-bit weights and activations in f32 lose nothing, so with a cache in f32 the kernels of each level are held to the same bound as the

@@ -16,18 +16,50 @@ pub(crate) struct Decoder<'a> {
     pub sizes: Sizes,
     /// Added to every norm's weight (see [`Norm::weight_offset`]).
     norm_offset: f32,
+    /// Width of the token embedding.
+    d_embedding: usize,
+    /// The layers' matrices are stored as `[inputs, outputs]`.
+    transposed: bool,
+    /// Each key/value head's queries, key and value lie together in a fused tensor.
+    interleaved: bool,
+    /// There is a norm after the last layer.
+    ends_in_norm: bool,
 }
 
 impl<'a> Decoder<'a> {
     /// Reads the sizes.
     pub fn read(file: &'a Reader<'a>, defaults: &Defaults) -> Result<Self, ModelError> {
-        Ok(Decoder { file, sizes: Sizes::read(file, defaults)?, norm_offset: 0.0 })
+        let sizes = Sizes::read(file, defaults)?;
+        let d_embedding = sizes.d_model;
+        Ok(Decoder { file, sizes, norm_offset: 0.0, d_embedding, transposed: false, interleaved: false, ends_in_norm: true })
     }
 
     /// Gemma's norms multiply by `1 + weight`. GGUF's converter has added the one already.
     pub fn with_unit_offset_norms(self) -> Self {
         let norm_offset = if self.file.layout == Layout::HuggingFace { 1.0 } else { 0.0 };
         Decoder { norm_offset, ..self }
+    }
+
+    /// GPT-2's Hugging Face files hold the layers' matrices as `[inputs, outputs]`. GGUF's converter has turned them.
+    pub fn with_transposed_matrices(self) -> Self {
+        let transposed = self.file.layout == Layout::HuggingFace;
+        Decoder { transposed, ..self }
+    }
+
+    /// Hugging Face files of these families fuse q, k and v head by head. GGUF's converters have sorted them.
+    pub fn with_interleaved_heads(self) -> Self {
+        let interleaved = self.file.layout == Layout::HuggingFace;
+        Decoder { interleaved, ..self }
+    }
+
+    /// Token embeddings of another width than the stream's.
+    pub fn with_embedding_of(self, d_embedding: usize) -> Self {
+        Decoder { d_embedding, ..self }
+    }
+
+    /// Each layer ends in a norm instead.
+    pub fn without_final_norm(self) -> Self {
+        Decoder { ends_in_norm: false, ..self }
     }
 
     /// The rotation of layers that see everything, or of all layers.
@@ -48,21 +80,27 @@ impl<'a> Decoder<'a> {
     /// The whole decoder without multipliers and caps; `layer` describes one layer.
     pub fn spec(&self, family: &'static str, layer: impl Fn(usize) -> Result<Layer, ModelError>) -> Result<Spec, ModelError> {
         let Sizes { d_model, n_vocab, n_layers, context, tied, .. } = self.sizes;
-        let embedding = self.part(format!("{}.weight", self.file.tensor(names::EMBEDDING, 0)), &[n_vocab, d_model])?;
+        let d_embedding = self.d_embedding;
+        let embedding = self.part(format!("{}.weight", self.file.tensor(names::EMBEDDING, 0)), &[n_vocab, d_embedding])?;
         let output = if tied {
-            Projection { weight: embedding.clone(), bias: None }
+            Projection { weight: embedding.clone(), bias: self.bias(self.file.output(), n_vocab, false)? }
         } else {
-            self.projection_named(self.file.output(), [n_vocab, d_model], false)?
+            self.projection_named(self.file.output(), [n_vocab, d_embedding], false)?
         };
         Ok(Spec {
             family,
             d_model,
             n_vocab,
             trained_context: context,
+            d_embedding,
             embedding,
             embedding_scale: 1.0,
+            embedding_projection: None,
+            positions: None,
+            embedding_norm: None,
             layers: (0..n_layers).map(layer).collect::<Result<_, _>>()?,
-            final_norm: self.norm(names::FINAL_NORM, 0)?,
+            final_norm: self.ends_in_norm.then(|| self.norm(names::FINAL_NORM, 0)).transpose()?,
+            output_projection: None,
             output,
             logit_scale: 1.0,
             logit_softcap: None,
@@ -73,6 +111,7 @@ impl<'a> Decoder<'a> {
     /// Norm, attention, addition, norm, feed-forward, addition: the layer of Llama and most that came after.
     pub fn pre_norm_layer(&self, layer: usize, attention: Attention, feed: FeedForward) -> Result<Layer, ModelError> {
         Ok(Layer {
+            residual: Residual::Sequential,
             attention_norm: Some(self.norm(names::ATTENTION_NORM, layer)?),
             attention,
             attention_post_norm: None,
@@ -82,9 +121,30 @@ impl<'a> Decoder<'a> {
         })
     }
 
+    /// Both blocks from one stream: the layer of GPT-J and what came from it. Attention's norm is for both blocks, unless there is a
+    /// second one.
+    pub fn parallel_layer(
+        &self,
+        layer: usize,
+        (attention_norm, feed_norm): (Name, Option<Name>),
+        attention: Attention,
+        feed: FeedForward,
+    ) -> Result<Layer, ModelError> {
+        Ok(Layer {
+            residual: Residual::Parallel,
+            attention_norm: Some(self.norm(attention_norm, layer)?),
+            attention,
+            attention_post_norm: None,
+            feed_norm: feed_norm.map(|name| self.norm(name, layer)).transpose()?,
+            feed,
+            feed_post_norm: None,
+        })
+    }
+
     /// A norm before and after each block: the layer of Gemma 2 and 3.
     pub fn sandwich_layer(&self, layer: usize, attention: Attention, feed: FeedForward) -> Result<Layer, ModelError> {
         Ok(Layer {
+            residual: Residual::Sequential,
             attention_norm: Some(self.norm(names::ATTENTION_NORM, layer)?),
             attention,
             attention_post_norm: Some(self.norm(names::ATTENTION_POST_NORM, layer)?),
@@ -94,25 +154,51 @@ impl<'a> Decoder<'a> {
         })
     }
 
-    /// An RMS norm over the residual stream.
-    pub fn norm(&self, name: Name, layer: usize) -> Result<Norm, ModelError> {
-        self.norm_over(name, layer, self.sizes.d_model)
+    /// Learned positions whose first row for a token is `first`.
+    pub fn positions(&self, first: usize) -> Result<PositionEmbedding, ModelError> {
+        let Sizes { context, d_model, .. } = self.sizes;
+        let table = self.part(format!("{}.weight", self.file.tensor(names::POSITIONS, 0)), &[first + context, d_model])?;
+        Ok(PositionEmbedding::Learned { table, n: context, first })
     }
 
-    fn norm_over(&self, name: Name, layer: usize, width: usize) -> Result<Norm, ModelError> {
-        let weight = self.part(format!("{}.weight", self.file.tensor(name, layer)), &[width])?;
-        Ok(Norm { weight, bias: None, kind: NormKind::Rms, eps: self.sizes.eps, weight_offset: self.norm_offset })
+    /// A norm over the residual stream.
+    pub fn norm(&self, name: Name, layer: usize) -> Result<Norm, ModelError> {
+        self.norm_named(&self.file.tensor(name, layer), self.sizes.d_model)
+    }
+
+    /// A layer norm has a bias if the file has it.
+    fn norm_named(&self, stem: &str, width: usize) -> Result<Norm, ModelError> {
+        let weight = self.part(format!("{stem}.weight"), &[width])?;
+        let bias = format!("{stem}.bias");
+        let biased = self.sizes.norm == NormKind::Layer && self.file.shape(&bias).is_some();
+        Ok(Norm { bias: biased.then(|| self.part(bias, &[width])).transpose()?, ..self.norm_of(weight) })
+    }
+
+    fn norm_of(&self, weight: Part) -> Norm {
+        Norm { weight, bias: None, kind: self.sizes.norm, eps: self.sizes.eps, weight_offset: self.norm_offset }
     }
 
     /// Norms on each query and key head by itself (Qwen 3, Gemma 3), or on all of them as one vector (OLMo 2).
     pub fn qk_norm(&self, layer: usize, per_head: bool) -> Result<QkNorm, ModelError> {
         let Sizes { n_heads, n_kv_heads, d_head, .. } = self.sizes;
         let width = |heads: usize| if per_head { d_head } else { heads * d_head };
-        Ok(QkNorm {
-            q: self.norm_over(names::Q_NORM, layer, width(n_heads))?,
-            k: self.norm_over(names::K_NORM, layer, width(n_kv_heads))?,
-            per_head,
-        })
+        let norm = |name, heads| Ok(vec![self.norm_named(&self.file.tensor(name, layer), width(heads))?]);
+        Ok(QkNorm { q: norm(names::Q_NORM, n_heads)?, k: norm(names::K_NORM, n_kv_heads)?, per_head })
+    }
+
+    /// A norm of its own for each query and key head: the rows of one tensor, or (StableLM in Hugging Face) a tensor for each.
+    pub fn qk_norm_of_each_head(&self, layer: usize) -> Result<QkNorm, ModelError> {
+        let Sizes { n_heads, n_kv_heads, d_head, .. } = self.sizes;
+        let norms = |name, heads: usize| {
+            let stem = self.file.tensor(name, layer);
+            if self.file.shape(&format!("{stem}.norms.0.weight")).is_some() {
+                return (0..heads).map(|head| self.norm_named(&format!("{stem}.norms.{head}"), d_head)).collect();
+            }
+            let stacked = self.part(format!("{stem}.weight"), &[heads, d_head])?;
+            let of = |head: usize| self.norm_of(Part { rows: Rows::Range(head * d_head..(head + 1) * d_head), ..stacked.clone() });
+            Ok::<_, ModelError>((0..heads).map(of).collect::<Vec<_>>())
+        };
+        Ok(QkNorm { q: norms(names::Q_NORM, n_heads)?, k: norms(names::K_NORM, n_kv_heads)?, per_head: true })
     }
 
     /// Grouped-query attention, `1/√d_head`, without caps or norms; q, k and v by themselves or in one tensor.
@@ -120,7 +206,8 @@ impl<'a> Decoder<'a> {
         let Sizes { d_model, n_heads, n_kv_heads, d_head, attention_bias, .. } = self.sizes;
         let (queries, keys) = (n_heads * d_head, n_kv_heads * d_head);
         let [q, k, v] = if self.file.shape(&format!("{}.weight", self.file.tensor(names::QKV, layer))).is_some() {
-            self.fused(names::QKV, layer, [queries, keys, keys], d_model, attention_bias)?
+            let blocks = if self.interleaved { n_kv_heads } else { 1 };
+            self.fused(names::QKV, layer, [queries, keys, keys], d_model, attention_bias, blocks)?
         } else {
             [
                 self.projection(names::Q, layer, [queries, d_model], attention_bias)?,
@@ -136,6 +223,7 @@ impl<'a> Decoder<'a> {
             k,
             v,
             o: self.projection(names::O, layer, [d_model, queries], attention_bias)?,
+            clip: None,
             qk_norm: None,
             scale: 1.0 / (d_head as f32).sqrt(),
             softcap: None,
@@ -151,20 +239,27 @@ impl<'a> Decoder<'a> {
         let Sizes { d_model, d_ff, mlp_bias, .. } = self.sizes;
         let gate = self.projection(names::GATE, layer, [d_ff, d_model], mlp_bias)?;
         let up = self.projection(names::UP, layer, [d_ff, d_model], mlp_bias)?;
-        self.dense_of(layer, gate, up)
+        self.dense_of(layer, Some(gate), up)
+    }
+
+    /// `down(act(up x))`.
+    pub fn dense_without_gate(&self, layer: usize) -> Result<FeedForward, ModelError> {
+        let Sizes { d_model, d_ff, mlp_bias, .. } = self.sizes;
+        let up = self.projection(names::UP, layer, [d_ff, d_model], mlp_bias)?;
+        self.dense_of(layer, None, up)
     }
 
     /// As [`Decoder::dense`], with gate and up in one tensor.
     pub fn dense_fused(&self, name: Name, layer: usize) -> Result<FeedForward, ModelError> {
         let Sizes { d_model, d_ff, mlp_bias, .. } = self.sizes;
-        let [gate, up] = self.fused(name, layer, [d_ff, d_ff], d_model, mlp_bias)?;
-        self.dense_of(layer, gate, up)
+        let [gate, up] = self.fused(name, layer, [d_ff, d_ff], d_model, mlp_bias, 1)?;
+        self.dense_of(layer, Some(gate), up)
     }
 
-    fn dense_of(&self, layer: usize, gate: Projection, up: Projection) -> Result<FeedForward, ModelError> {
+    fn dense_of(&self, layer: usize, gate: Option<Projection>, up: Projection) -> Result<FeedForward, ModelError> {
         let Sizes { d_model, d_ff, mlp_bias, activation, .. } = self.sizes;
         let down = self.projection(names::DOWN, layer, [d_model, d_ff], mlp_bias)?;
-        Ok(FeedForward::Dense(Dense { d_ff, gate: Some(gate), up, down, activation }))
+        Ok(FeedForward::Dense(Dense { d_ff, gate, up, down, activation }))
     }
 
     /// A mixture of `n_experts` feed-forward blocks, as the first of `spellings` whose router is in the file stores it.
@@ -200,18 +295,26 @@ impl<'a> Decoder<'a> {
 
     /// A weight matrix of shape `[outputs, inputs]` with its bias: required where `bias`, else used if the file has it.
     pub fn projection(&self, name: Name, layer: usize, shape: [usize; 2], bias: bool) -> Result<Projection, ModelError> {
-        self.projection_named(&self.file.tensor(name, layer), shape, bias)
+        let stem = self.file.tensor(name, layer);
+        if !self.transposed {
+            return self.projection_named(&stem, shape, bias);
+        }
+        let [outputs, inputs] = shape;
+        let weight = Part { transposed: true, ..self.part(format!("{stem}.weight"), &[inputs, outputs])? };
+        Ok(Projection { weight, bias: self.bias(&stem, outputs, bias)? })
     }
 
     fn projection_named(&self, stem: &str, shape: [usize; 2], bias: bool) -> Result<Projection, ModelError> {
-        let weight = self.part(format!("{stem}.weight"), &shape)?;
-        let name = format!("{stem}.bias");
-        let there = bias || self.file.shape(&name).is_some();
-        let bias = there.then(|| self.part(name, &shape[..1])).transpose()?;
-        Ok(Projection { weight, bias })
+        Ok(Projection { weight: self.part(format!("{stem}.weight"), &shape)?, bias: self.bias(stem, shape[0], bias)? })
     }
 
-    /// Projections of the same inputs whose rows lie one below the other in one tensor.
+    fn bias(&self, stem: &str, outputs: usize, required: bool) -> Result<Option<Part>, ModelError> {
+        let name = format!("{stem}.bias");
+        let there = required || self.file.shape(&name).is_some();
+        there.then(|| self.part(name, &[outputs])).transpose()
+    }
+
+    /// Projections of the same inputs whose rows lie one below the other in one tensor: once, or in each of `blocks` blocks.
     fn fused<const N: usize>(
         &self,
         name: Name,
@@ -219,20 +322,23 @@ impl<'a> Decoder<'a> {
         rows: [usize; N],
         inputs: usize,
         bias: bool,
+        blocks: usize,
     ) -> Result<[Projection; N], ModelError> {
-        let whole = self.projection(name, layer, [rows.iter().sum(), inputs], bias)?;
+        let all: usize = rows.iter().sum();
+        let whole = self.projection(name, layer, [all, inputs], bias)?;
         let mut end = 0;
         Ok(rows.map(|rows| {
-            let range = end..end + rows;
-            end = range.end;
-            let cut = |part: &Part| Part { name: part.name.clone(), rows: Some(range.clone()) };
+            let within = end..end + rows / blocks;
+            end = within.end;
+            let rows = if blocks == 1 { Rows::Range(within) } else { Rows::Blocks { within, step: all / blocks, count: blocks } };
+            let cut = |part: &Part| Part { rows: rows.clone(), ..part.clone() };
             Projection { weight: cut(&whole.weight), bias: whole.bias.as_ref().map(cut) }
         }))
     }
 
     fn part(&self, name: String, shape: &[usize]) -> Result<Part, ModelError> {
         self.file.expect(&name, shape)?;
-        Ok(Part { name, rows: None })
+        Ok(Part::whole(name))
     }
 }
 
@@ -251,7 +357,7 @@ impl ExpertBlock<'_> {
         let (file, d_model, d_ff) = (self.decoder.file, self.decoder.sizes.d_model, self.d_ff);
         if file.shape(&file.tensor(self.names.fused, self.layer)).is_some() {
             let fused = self.stacked(self.names.fused, [2 * d_ff, d_model])?;
-            let half = |rows| ExpertTensors::Stacked(Part { name: fused.name.clone(), rows: Some(rows) });
+            let half = |rows| ExpertTensors::Stacked(Part { rows: Rows::Range(rows), ..fused.clone() });
             return Ok([half(0..d_ff), half(d_ff..2 * d_ff), self.role(2, [d_model, d_ff])?]);
         }
         Ok([self.role(0, [d_ff, d_model])?, self.role(1, [d_ff, d_model])?, self.role(2, [d_model, d_ff])?])

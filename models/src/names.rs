@@ -23,6 +23,21 @@ pub(crate) const fn name(gguf: &'static str, hugging_face: &'static str) -> Name
     Name { gguf, hugging_face }
 }
 
+/// How a family spells what most others spell as below, where it differs. It holds for keys and tensors of either layout.
+#[derive(Debug)]
+pub(crate) struct Dialect {
+    /// What stands before the decoder's tensors in a Hugging Face file, and the output's name: the first whose embedding is there.
+    pub roots: &'static [(&'static str, &'static str)],
+    /// The common spelling, and the family's own; where there are several of them, the first that the file has.
+    pub spellings: &'static [(&'static str, &'static str)],
+}
+
+/// A language model, and one that is part of a vision-language model, older and newer.
+pub(crate) const COMMON: Dialect = Dialect {
+    roots: &[("model.", "lm_head"), ("language_model.model.", "language_model.lm_head"), ("model.language_model.", "lm_head")],
+    spellings: &[],
+};
+
 pub(crate) const N_LAYERS: Key = key("block_count", "num_hidden_layers");
 pub(crate) const D_MODEL: Key = key("embedding_length", "hidden_size");
 pub(crate) const D_FF: Key = key("feed_forward_length", "intermediate_size");
@@ -32,7 +47,8 @@ pub(crate) const N_HEADS: Key = key("attention.head_count", "num_attention_heads
 pub(crate) const N_KV_HEADS: Key = key("attention.head_count_kv", "num_key_value_heads");
 pub(crate) const D_HEAD: Key = key("attention.key_length", "head_dim");
 pub(crate) const D_VALUE: Key = key("attention.value_length", "");
-pub(crate) const EPS: Key = key("attention.layer_norm_rms_epsilon", "rms_norm_eps");
+pub(crate) const RMS_EPS: Key = key("attention.layer_norm_rms_epsilon", "rms_norm_eps");
+pub(crate) const LAYER_EPS: Key = key("attention.layer_norm_epsilon", "layer_norm_eps");
 pub(crate) const TIED: Key = key("", "tie_word_embeddings");
 pub(crate) const ATTENTION_BIAS: Key = key("", "attention_bias");
 pub(crate) const MLP_BIAS: Key = key("", "mlp_bias");
@@ -46,6 +62,7 @@ pub(crate) const FINAL_SOFTCAP: Key = key("final_logit_softcapping", "final_logi
 pub(crate) const N_USED: Key = key("expert_used_count", "num_experts_per_tok");
 
 pub(crate) const EMBEDDING: Name = name("token_embd", "embed_tokens");
+pub(crate) const POSITIONS: Name = name("position_embd", "embed_positions");
 pub(crate) const FINAL_NORM: Name = name("output_norm", "norm");
 pub(crate) const ATTENTION_NORM: Name = name("blk.{}.attn_norm", "layers.{}.input_layernorm");
 pub(crate) const QKV: Name = name("blk.{}.attn_qkv", "layers.{}.self_attn.qkv_proj");

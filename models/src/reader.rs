@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use crate::error::ModelError;
 use crate::metadata::{Layout, Metadata, Value};
-use crate::names::{Key, Name};
+use crate::names::{COMMON, Dialect, EMBEDDING, Key, Name};
 
 /// Upper bounds of sizes that files may state, far beyond any published model: products of two of them fit in 64 bits.
 pub mod limits {
@@ -25,11 +25,6 @@ pub mod limits {
     pub const CONTEXT: usize = 1 << 30;
 }
 
-/// Where the weights of a language model lie in a Hugging Face file: before the decoder's names, and the output's name.
-/// The second and third are those of a vision-language model, older and newer.
-const ROOTS: [(&str, &str); 3] =
-    [("model.", "lm_head"), ("language_model.model.", "language_model.lm_head"), ("model.language_model.", "lm_head")];
-
 /// One file's metadata, read under one architecture's keys.
 pub(crate) struct Reader<'a> {
     file: &'a dyn Metadata,
@@ -38,6 +33,7 @@ pub(crate) struct Reader<'a> {
     pub architecture: String,
     /// Before each hyper-parameter: `llama.`, nothing, or `text_config.`.
     prefix: String,
+    dialect: &'static Dialect,
     root: (&'static str, &'static str),
 }
 
@@ -45,7 +41,8 @@ impl<'a> Reader<'a> {
     /// Finds the architecture's name, and with it where the hyper-parameters lie.
     pub fn new(file: &'a dyn Metadata) -> Result<Self, ModelError> {
         let layout = file.layout();
-        let mut reader = Reader { file, layout, architecture: String::new(), prefix: String::new(), root: ROOTS[0] };
+        let (architecture, prefix) = (String::new(), String::new());
+        let mut reader = Reader { file, layout, architecture, prefix, dialect: &COMMON, root: COMMON.roots[0] };
         match layout {
             Layout::Gguf => {
                 reader.architecture = reader.required_text("general.architecture")?;
@@ -58,11 +55,19 @@ impl<'a> Reader<'a> {
                 } else {
                     reader.architecture = reader.required_text("model_type")?;
                 }
-                let holds = |(body, _): &&(&str, &str)| file.tensor_shape(&format!("{body}embed_tokens.weight")).is_some();
-                reader.root = *ROOTS.iter().find(holds).unwrap_or(&ROOTS[0]);
             }
         }
-        Ok(reader)
+        Ok(reader.speaking(&COMMON))
+    }
+
+    /// The same file, read in a family's own spelling.
+    pub fn speaking(&self, dialect: &'static Dialect) -> Self {
+        let (architecture, prefix) = (self.architecture.clone(), self.prefix.clone());
+        let mut reader = Reader { architecture, prefix, dialect, root: dialect.roots[0], ..*self };
+        let embedding = reader.own(EMBEDDING.hugging_face).next().unwrap_or(EMBEDDING.hugging_face);
+        let holds = |(body, _): &&(&str, &str)| self.file.tensor_shape(&format!("{body}{embedding}.weight")).is_some();
+        reader.root = *dialect.roots.iter().find(holds).unwrap_or(&dialect.roots[0]);
+        reader
     }
 
     /// `value` where the defaults of Hugging Face's configuration classes hold; GGUF files state everything.
@@ -76,7 +81,19 @@ impl<'a> Reader<'a> {
             Layout::Gguf => key.gguf,
             Layout::HuggingFace => key.hugging_face,
         };
-        (!name.is_empty()).then(|| self.prefixed(name))
+        (!name.is_empty()).then(|| self.key(name))
+    }
+
+    /// The full key of a common spelling: the family's own that the file has, or the common one if it has that, or the family's first.
+    pub fn key(&self, common: &'static str) -> String {
+        let mut keys = self.own(common).chain([common]).map(|key| self.prefixed(key));
+        let stated = keys.clone().find(|key| self.file.get(key).is_some());
+        stated.or_else(|| keys.next()).unwrap_or_default()
+    }
+
+    /// The family's own spellings of `common`.
+    fn own(&self, common: &'static str) -> impl Iterator<Item = &'static str> + Clone {
+        self.dialect.spellings.iter().filter(move |(known, _)| *known == common).map(|(_, own)| *own)
     }
 
     /// A key of this file's own layout, with the prefix of its hyper-parameters.
@@ -202,7 +219,10 @@ impl<'a> Reader<'a> {
         let layer = layer.to_string();
         match self.layout {
             Layout::Gguf => name.gguf.replace("{}", &layer),
-            Layout::HuggingFace => format!("{}{}", self.root.0, name.hugging_face.replace("{}", &layer)),
+            Layout::HuggingFace => {
+                let own = self.own(name.hugging_face).next().unwrap_or(name.hugging_face);
+                format!("{}{}", self.root.0, own.replace("{}", &layer))
+            }
         }
     }
 

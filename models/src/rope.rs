@@ -23,8 +23,12 @@ pub(crate) enum Scope {
 /// What a family knows of its rotation and no file states.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RopeStyle {
-    /// How GGUF's converter left the rows of q and k. Hugging Face's are always [`Pairing::Halves`].
+    /// How GGUF's converter left the rows of q and k.
     pub gguf_pairing: Pairing,
+    /// How Hugging Face's rows lie: [`Pairing::Halves`] in most families.
+    pub hugging_face_pairing: Pairing,
+    /// The configuration class' `partial_rotary_factor`, where a file states none.
+    pub share: f64,
     /// The configuration class' `original_max_position_embeddings`, where it has one (Phi-3).
     pub original: Option<usize>,
     /// Scaling names that mean another one in this family (Phi-3's `yarn` is LongRoPE).
@@ -34,7 +38,7 @@ pub(crate) struct RopeStyle {
 impl RopeStyle {
     /// Pairs in GGUF as given, nothing else of its own.
     pub const fn new(gguf_pairing: Pairing) -> Self {
-        RopeStyle { gguf_pairing, original: None, renamed: &[] }
+        RopeStyle { gguf_pairing, hugging_face_pairing: Pairing::Halves, share: 1.0, original: None, renamed: &[] }
     }
 }
 
@@ -66,12 +70,13 @@ fn hugging_face(file: &Reader, sizes: &Sizes, style: RopeStyle, scope: Scope) ->
         Scope::Full => ("rope_theta", sizes.theta),
         Scope::Sliding { base } => ("rope_local_base_freq", base),
     };
-    let base = base(file, &[at("rope_theta"), file.prefixed(outer)], default)?;
-    let dims = match file.positive_at(&at("partial_rotary_factor"))? {
-        None => file.positive_at(&file.prefixed("partial_rotary_factor"))?,
+    let base = base(file, &[at("rope_theta"), file.key(outer)], default)?;
+    let share = match file.positive_at(&at("partial_rotary_factor"))? {
+        None => file.positive_at(&file.key("partial_rotary_factor"))?,
         share => share,
     };
-    let dims = dimensions(&at("partial_rotary_factor"), dims.unwrap_or(1.0) * sizes.d_head as f64, sizes.d_head)?;
+    let dims = share.unwrap_or(style.share) * sizes.d_head as f64;
+    let dims = dimensions(&at("partial_rotary_factor"), dims, sizes.d_head)?;
 
     let scaling = Scaling { file, prefix, context: sizes.context, dims, original: style.original };
     let (key, kind) = scaling.kind()?;
@@ -85,7 +90,7 @@ fn hugging_face(file: &Reader, sizes: &Sizes, style: RopeStyle, scope: Scope) ->
         "longrope" | "su" => scaling.longrope()?,
         other => return Err(wrong(&key, format!("one of {HUGGING_FACE_SCALINGS}"), shown(&Value::Text(other.into())))),
     };
-    Ok(Rope { pairing: Pairing::Halves, dims, base, scaling, factors: None })
+    Ok(Rope { pairing: style.hugging_face_pairing, dims, base, scaling, factors: None })
 }
 
 /// A scaling object of `config.json`.
@@ -221,7 +226,7 @@ fn gguf(file: &Reader, sizes: &Sizes, style: RopeStyle, scope: Scope) -> Result<
     let tensor = |name: Name| {
         let name = format!("{}.weight", file.tensor(name, 0));
         let there = file.shape(&name).is_some();
-        there.then(|| file.expect(&name, &[dims / 2]).map(|()| Part { name, rows: None })).transpose()
+        there.then(|| file.expect(&name, &[dims / 2]).map(|()| Part::whole(name))).transpose()
     };
     let scaling = match (tensor(names::ROPE_SHORT)?, tensor(names::ROPE_LONG)?) {
         (Some(short), Some(long)) => RopeScaling::LongRope {
@@ -299,7 +304,7 @@ fn base(file: &Reader, keys: &[String], default: f64) -> Result<f64, ModelError>
 }
 
 /// Turned dimensions come in pairs and lie within the head.
-fn dimensions(key: &str, dims: f64, d_head: usize) -> Result<usize, ModelError> {
+pub(crate) fn dimensions(key: &str, dims: f64, d_head: usize) -> Result<usize, ModelError> {
     let whole = dims as usize;
     if whole >= 2 && whole <= d_head && whole.is_multiple_of(2) {
         return Ok(whole);

@@ -3,13 +3,14 @@
 use crate::error::ModelError;
 use crate::names;
 use crate::reader::{Reader, limits, shown, wrong};
-use crate::spec::Activation;
+use crate::spec::{Activation, NormKind};
 
 /// What a family's Hugging Face configuration class assumes of keys that are missing. GGUF files state everything.
 pub(crate) struct Defaults {
     pub n_layers: usize,
     pub d_model: usize,
-    pub d_ff: usize,
+    /// `None`: four times the width.
+    pub d_ff: Option<usize>,
     pub n_vocab: usize,
     pub context: usize,
     pub n_heads: usize,
@@ -17,6 +18,7 @@ pub(crate) struct Defaults {
     pub n_kv_heads: Option<usize>,
     /// `None`: `d_model / n_heads`.
     pub d_head: Option<usize>,
+    pub norm: NormKind,
     pub eps: f64,
     pub tied: bool,
     pub activation: Activation,
@@ -35,6 +37,7 @@ pub(crate) struct Sizes {
     pub n_heads: usize,
     pub n_kv_heads: usize,
     pub d_head: usize,
+    pub norm: NormKind,
     pub eps: f32,
     /// The output matrix is the embedding.
     pub tied: bool,
@@ -64,9 +67,10 @@ impl Sizes {
             let key = file.spell(names::N_KV_HEADS).unwrap_or_default();
             return Err(wrong(&key, format!("a divisor of the {n_heads} query heads"), n_kv_heads.to_string()));
         }
-        let eps = match file.positive(names::EPS)?.or(file.in_config(defaults.eps)) {
+        let key = if defaults.norm == NormKind::Rms { names::RMS_EPS } else { names::LAYER_EPS };
+        let eps = match file.positive(key)?.or(file.in_config(defaults.eps)) {
             Some(eps) => eps as f32,
-            None => return Err(ModelError::MissingKey { key: file.spell(names::EPS).unwrap_or_default() }),
+            None => return Err(ModelError::MissingKey { key: file.spell(key).unwrap_or_default() }),
         };
         let n_vocab = match file.in_config(defaults.n_vocab) {
             Some(default) => count(names::N_VOCAB, default, limits::VOCAB)?,
@@ -79,12 +83,13 @@ impl Sizes {
         Ok(Sizes {
             n_layers: count(names::N_LAYERS, defaults.n_layers, limits::LAYERS)?,
             d_model,
-            d_ff: count(names::D_FF, defaults.d_ff, limits::WIDTH)?,
+            d_ff: count(names::D_FF, defaults.d_ff.unwrap_or(4 * d_model), limits::WIDTH)?,
             n_vocab,
             context: count(names::CONTEXT, defaults.context, limits::CONTEXT)?,
             n_heads,
             n_kv_heads,
             d_head: d_head(file, defaults, d_model, n_heads)?,
+            norm: defaults.norm,
             eps,
             tied,
             attention_bias: file.flag(names::ATTENTION_BIAS)?.unwrap_or(false),

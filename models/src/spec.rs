@@ -14,15 +14,25 @@ pub struct Spec {
     pub n_vocab: usize,
     /// Tokens the model was trained to attend over.
     pub trained_context: usize,
-    /// `[n_vocab, d_model]`.
+    /// Width of the token embedding: the stream's, but for OPT-350M.
+    pub d_embedding: usize,
+    /// `[n_vocab, d_embedding]`.
     pub embedding: Part,
     /// Token embeddings are multiplied by this (Gemma: √d_model; Granite: its embedding multiplier; else 1).
     pub embedding_scale: f32,
+    /// `[d_model, d_embedding]`: widens the scaled embedding, where it is narrower than the stream.
+    pub embedding_projection: Option<Projection>,
+    /// A vector of its position, added to each token's.
+    pub positions: Option<PositionEmbedding>,
+    /// On that sum, before the first layer (Bloom).
+    pub embedding_norm: Option<Norm>,
     /// One recipe per layer, first layer first.
     pub layers: Vec<Layer>,
-    /// The norm after the last layer.
-    pub final_norm: Norm,
-    /// `[n_vocab, d_model]`; the embedding again where the family ties them.
+    /// The norm after the last layer. Where each layer ends in one ([`Residual::Normed`]) there is none.
+    pub final_norm: Option<Norm>,
+    /// `[d_embedding, d_model]`: narrows the stream again before the output matrix.
+    pub output_projection: Option<Projection>,
+    /// `[n_vocab, d_embedding]`; the embedding again where the family ties them.
     pub output: Projection,
     /// Logits are multiplied by this (Granite: 1 / logits_scaling; else 1).
     pub logit_scale: f32,
@@ -32,30 +42,113 @@ pub struct Spec {
     pub residual_scale: f32,
 }
 
-/// One decoder layer: `x += post(attend(pre(x))); x += post(feed(pre(x)))`.
+impl Spec {
+    /// Tokens that a sequence may have at all: as many as there are learned positions. `None` where positions have no end.
+    pub fn longest(&self) -> Option<usize> {
+        match self.positions {
+            Some(PositionEmbedding::Learned { n, .. }) => Some(n),
+            Some(PositionEmbedding::Sinusoidal { .. }) | None => None,
+        }
+    }
+}
+
+/// Absolute positions.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PositionEmbedding {
+    /// Row `first + position` of a table (GPT-2; OPT, whose first two rows stand for no position).
+    Learned {
+        /// `[first + n, d_model]`.
+        table: Part,
+        /// Positions that have a row.
+        n: usize,
+        /// The row of position 0.
+        first: usize,
+    },
+    /// `sin(p ω_i)` for all `i < d_model / 2`, then `cos(p ω_i)`, with `p = first + position` and `ω_i = 10000^(−i / (d_model / 2 − 1))`
+    /// (Vaswani et al. 2017, in the order and with the frequencies of their code; XGLM).
+    Sinusoidal {
+        /// What position 0 counts as.
+        first: usize,
+    },
+}
+
+/// One decoder layer: an attention block and a feed-forward block that add to the stream `x` as [`Residual`] says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
+    /// How the two blocks join the stream.
+    pub residual: Residual,
     /// Before attention. OLMo 2 has none.
     pub attention_norm: Option<Norm>,
     /// The attention block.
     pub attention: Attention,
-    /// On attention's output, before the residual addition (Gemma 2 and 3, OLMo 2).
+    /// On attention's output, before the residual addition (Gemma 2 and 3, OLMo 2), or on the sum ([`Residual::Normed`]).
     pub attention_post_norm: Option<Norm>,
-    /// Before the feed-forward block. OLMo 2 has none.
+    /// Before the feed-forward block. OLMo 2 has none; in [`Residual::Parallel`] layers, none means that attention's norm serves both.
     pub feed_norm: Option<Norm>,
     /// The feed-forward block.
     pub feed: FeedForward,
-    /// On the feed-forward block's output, before the residual addition (Gemma 2 and 3, OLMo 2).
+    /// On the feed-forward block's output, before the residual addition (Gemma 2 and 3, OLMo 2), or on the sum ([`Residual::Normed`]).
     pub feed_post_norm: Option<Norm>,
 }
 
-/// A tensor, or a range of the rows of one that the file stores fused (Phi-3's `qkv`).
+/// How a layer's two blocks join the residual stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Residual {
+    /// One after the other: `x += post(attend(pre(x))); x += post(feed(pre(x)))`.
+    Sequential,
+    /// Both from the same `x`: `x += attend(pre(x)) + feed(pre(x))`, without post norms (GPT-J, GPT-NeoX, Falcon, Cohere).
+    Parallel,
+    /// One after the other, each normed with the stream: `x = post(x + attend(x)); x = post(x + feed(x))` (Vaswani et al. 2017; OPT-350M).
+    Normed,
+}
+
+/// A tensor, or some rows of one that the file stores fused (Phi-3's `qkv`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
     /// The tensor's name in the file.
     pub name: String,
-    /// Rows (output features) of the tensor that are meant; `None` is all of them.
-    pub rows: Option<Range<usize>>,
+    /// Rows (output features) of the tensor that are meant; of a vector, its numbers.
+    pub rows: Rows,
+    /// The file has the matrix as `[inputs, outputs]` (GPT-2's `Conv1D`), so that its rows lie there as columns.
+    pub transposed: bool,
+}
+
+impl Part {
+    /// All of a tensor that lies as this crate's shapes say.
+    pub fn whole(name: String) -> Part {
+        Part { name, rows: Rows::All, transposed: false }
+    }
+}
+
+/// Which rows of a tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rows {
+    /// Every one.
+    All,
+    /// Those that lie together.
+    Range(Range<usize>),
+    /// The same rows of each of `count` blocks of `step` rows: the queries in a tensor that holds each head's query, key and value
+    /// side by side (GPT-NeoX, Bloom, Falcon).
+    Blocks {
+        /// Rows within a block.
+        within: Range<usize>,
+        /// Rows of a block.
+        step: usize,
+        /// Blocks.
+        count: usize,
+    },
+}
+
+impl Rows {
+    /// The rows as ranges, in order, of a tensor that has `all` of them.
+    pub fn ranges(&self, all: usize) -> Vec<Range<usize>> {
+        let (within, step, count) = match self {
+            Rows::All => (0..all, all, 1),
+            Rows::Range(range) => (range.clone(), all, 1),
+            Rows::Blocks { within, step, count } => (within.clone(), *step, *count),
+        };
+        (0..count).map(|i| i * step + within.start..i * step + within.end).collect()
+    }
 }
 
 /// `y = W x + b`, with `W: [outputs, inputs]`.
@@ -108,6 +201,8 @@ pub struct Attention {
     pub v: Projection,
     /// `[d_model, n_heads · d_head]`.
     pub o: Projection,
+    /// Queries, keys and values are held between `−clip` and `clip` (MPT).
+    pub clip: Option<f32>,
     /// Normalises queries and keys before they are rotated.
     pub qk_norm: Option<QkNorm>,
     /// Scores are multiplied by this, usually `1/√d_head`.
@@ -173,16 +268,24 @@ impl Bias {
         let below = if n_heads.is_power_of_two() { n_heads } else { n_heads.next_power_of_two() / 2 };
         Bias::Alibi { slopes: of(below).chain(of(2 * below).step_by(2)).take(n_heads).collect() }
     }
+
+    /// ALiBi that joins the score before its scale (Falcon); other biases are as they were learned.
+    pub fn scaled(self, scale: f32) -> Bias {
+        match self {
+            Bias::Alibi { slopes } => Bias::Alibi { slopes: slopes.into_iter().map(|slope| slope * scale).collect() },
+            learned => learned,
+        }
+    }
 }
 
 /// Norms on queries and keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QkNorm {
-    /// For queries.
-    pub q: Norm,
-    /// For keys.
-    pub k: Norm,
-    /// True: each head by itself, weight `[d_head]` (Qwen 3, Gemma 3). False: the whole vector, weight `[n · d_head]` (OLMo 2).
+    /// For queries: one norm, or one for each head (StableLM 2, Command R+).
+    pub q: Vec<Norm>,
+    /// For keys: one norm, or one for each head.
+    pub k: Vec<Norm>,
+    /// True: each head by itself, weights `[d_head]` (Qwen 3, Gemma 3). False: the whole vector, one weight `[n · d_head]` (OLMo 2).
     pub per_head: bool,
 }
 

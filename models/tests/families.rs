@@ -170,7 +170,7 @@ fn smollm3_has_layers_without_positions() {
 #[test]
 fn gemmas_differ_in_norms_caps_and_rotations() {
     let gemma = spec("gemma");
-    assert_eq!((gemma.embedding_scale, gemma.final_norm.weight_offset), (4.0, 1.0));
+    assert_eq!((gemma.embedding_scale, gemma.final_norm.as_ref().unwrap().weight_offset), (4.0, 1.0));
     assert_eq!(dense(&gemma.layers[0]).activation, Activation::GeluTanh);
 
     let gemma2 = spec("gemma2");
@@ -182,7 +182,7 @@ fn gemmas_differ_in_norms_caps_and_rotations() {
     for (name, offset) in [("gemma3", 1.0), ("gemma3.gguf", 0.0)] {
         let gemma3 = spec(name);
         let norm = gemma3.layers[0].attention.qk_norm.as_ref().unwrap();
-        assert_eq!((norm.per_head, norm.q.weight_offset), (true, offset), "{name}");
+        assert_eq!((norm.per_head, norm.q[0].weight_offset), (true, offset), "{name}");
         assert_eq!((rope(&gemma3, 1).base, &rope(&gemma3, 1).scaling), (7000.0, &RopeScaling::Linear { factor: 8.0 }), "{name}");
         assert_eq!((rope(&gemma3, 0).base, &rope(&gemma3, 0).scaling), (300.0, &RopeScaling::None), "{name}");
     }
@@ -193,10 +193,10 @@ fn phi3_cuts_its_fused_tensors_into_rows() {
     for (name, stem) in [("phi3-longrope", "model.layers.0.self_attn.qkv_proj"), ("phi3-longrope.gguf", "blk.0.attn_qkv")] {
         let spec = spec(name);
         let Attention { q, k, v, .. } = &spec.layers[0].attention;
-        assert_eq!(q.weight, Part { name: format!("{stem}.weight"), rows: Some(0..32) });
-        assert_eq!((&k.weight.rows, &v.weight.rows), (&Some(32..48), &Some(48..64)));
+        assert_eq!(q.weight, Part { rows: Rows::Range(0..32), ..Part::whole(format!("{stem}.weight")) });
+        assert_eq!((&k.weight.rows, &v.weight.rows), (&Rows::Range(32..48), &Rows::Range(48..64)));
         let Dense { gate, up, .. } = dense(&spec.layers[0]);
-        assert_eq!((&gate.as_ref().unwrap().weight.rows, &up.weight.rows), (&Some(0..24), &Some(24..48)));
+        assert_eq!((&gate.as_ref().unwrap().weight.rows, &up.weight.rows), (&Rows::Range(0..24), &Rows::Range(24..48)));
     }
 }
 
@@ -220,9 +220,150 @@ fn granite_multiplies() {
 }
 
 #[test]
+fn gpt2_lies_the_other_way_round_in_hugging_face() {
+    let (hf, gguf) = (spec("gpt2"), spec("gpt2.gguf"));
+    let of = |spec: &Spec| (spec.layers[0].attention.k.weight.clone(), dense(&spec.layers[0]).down.weight.transposed);
+    let whole = |name: &str| Part::whole(name.into());
+    let k = Part { rows: Rows::Range(16..32), transposed: true, ..whole("transformer.h.0.attn.c_attn.weight") };
+    assert_eq!(of(&hf), (k, true));
+    assert_eq!(of(&gguf), (Part { rows: Rows::Range(16..32), ..whole("blk.0.attn_qkv.weight") }, false));
+    for (spec, table) in [(&hf, "transformer.wpe.weight"), (&gguf, "position_embd.weight")] {
+        assert_eq!(spec.positions, Some(PositionEmbedding::Learned { table: whole(table), n: 304, first: 0 }));
+        assert_eq!((spec.longest(), dense(&spec.layers[0]).gate.is_none()), (Some(304), true));
+    }
+    let scaled = spec("gpt2-scaled");
+    let scales: Vec<_> = scaled.layers.iter().map(|layer| layer.attention.scale).collect();
+    assert_eq!(scales, [1.0 / 8f32.sqrt(), 0.5 / 8f32.sqrt()]);
+    // OpenAI's own files have no prefix.
+    let mut bare = Memory::of("gpt2");
+    bare.shapes = bare.shapes.into_iter().map(|(name, shape)| (name.replace("transformer.", ""), shape)).collect();
+    assert_eq!(bare.resolve().unwrap().layers[1].attention.o.weight.name, "h.1.attn.c_proj.weight");
+}
+
+#[test]
+fn positions_are_learned_with_an_offset_or_made_of_sinusoids() {
+    let Some(PositionEmbedding::Learned { n: 304, first: 2, .. }) = spec("opt").positions else { panic!() };
+    assert_eq!(spec("xglm").positions, Some(PositionEmbedding::Sinusoidal { first: 2 }));
+    assert_eq!((spec("xglm").longest(), spec("xglm").embedding_scale), (None, 4.0));
+}
+
+#[test]
+fn the_narrow_opt_norms_its_sums() {
+    let narrow = spec("opt-narrow");
+    let layer = &narrow.layers[0];
+    assert_eq!((narrow.d_embedding, narrow.d_model, layer.residual), (8, 16, Residual::Normed));
+    assert!(narrow.final_norm.is_none() && layer.attention_norm.is_none() && layer.feed_post_norm.is_some());
+    assert_eq!(narrow.embedding_projection.unwrap().weight.name, "model.decoder.project_in.weight");
+}
+
+#[test]
+fn heads_that_are_fused_one_by_one_are_taken_in_blocks() {
+    let rows = |name: &str| {
+        let attention = &spec(name).layers[0].attention;
+        [&attention.q, &attention.k, &attention.v].map(|projection| projection.weight.rows.clone())
+    };
+    let blocks = |starts: [std::ops::Range<usize>; 3], step, count| starts.map(|within| Rows::Blocks { within, step, count });
+    assert_eq!(rows("gptneox"), blocks([0..8, 8..16, 16..24], 24, 4));
+    assert_eq!(rows("bloom"), blocks([0..4, 4..8, 8..12], 12, 6));
+    assert_eq!(rows("falcon-grouped"), blocks([0..16, 16..24, 24..32], 32, 2));
+    assert_eq!(rows("falcon"), [Rows::Range(0..24), Rows::Range(24..32), Rows::Range(32..40)]);
+    assert_eq!(rows("bloom.gguf"), [Rows::Range(0..24), Rows::Range(24..48), Rows::Range(48..72)]);
+}
+
+#[test]
+fn blocks_that_read_the_same_stream_share_a_norm_or_have_two() {
+    let layer = |name: &str| spec(name).layers.swap_remove(0);
+    for name in ["gptj", "phi2", "phi2.gguf", "stablelm-parallel", "stablelm-parallel.gguf", "cohere", "cohere2.gguf", "falcon.gguf"] {
+        assert!(layer(name).residual == Residual::Parallel && layer(name).feed_norm.is_none(), "{name}");
+    }
+    for name in ["gptneox", "gptneox.gguf", "falcon-grouped"] {
+        assert!(layer(name).residual == Residual::Parallel && layer(name).feed_norm.is_some(), "{name}");
+    }
+    // GGUF counts the feed-forward block's norm as the first.
+    let names = |layer: Layer| [layer.attention_norm, layer.feed_norm].map(|norm| norm.unwrap().weight.name);
+    assert_eq!(names(layer("falcon-grouped.gguf")), ["blk.0.attn_norm_2.weight", "blk.0.attn_norm.weight"]);
+    for name in ["gptneox-sequential", "stablelm", "stablelm.gguf", "falcon-alibi", "starcoder2", "mpt"] {
+        assert_eq!(layer(name).residual, Residual::Sequential, "{name}");
+    }
+}
+
+#[test]
+fn each_head_may_have_a_norm_of_its_own() {
+    let norms = |name: &str| spec(name).layers[1].attention.qk_norm.clone().unwrap();
+    for (name, second) in [
+        ("stablelm-parallel", Part::whole("model.layers.1.self_attn.k_layernorm.norms.1.weight".into())),
+        ("stablelm-parallel.gguf", Part { rows: Rows::Range(8..16), ..Part::whole("blk.1.attn_k_norm.weight".into()) }),
+        ("cohere", Part { rows: Rows::Range(8..16), ..Part::whole("model.layers.1.self_attn.k_norm.weight".into()) }),
+    ] {
+        let QkNorm { q, k, per_head } = norms(name);
+        assert_eq!((q.len(), k.len(), per_head, &k[1].weight), (4, 2, true, &second), "{name}");
+        assert_eq!(k[1].kind, NormKind::Layer);
+    }
+    assert!(norms("phi2-norms").q[0].bias.is_some());
+}
+
+#[test]
+fn pairs_are_adjacent_where_the_family_has_them_so() {
+    for (name, pairing, dims) in [
+        ("gptj", Pairing::Adjacent, 6),
+        ("cohere", Pairing::Adjacent, 8),
+        ("cohere2.gguf", Pairing::Adjacent, 4),
+        ("gptneox", Pairing::Halves, 4),
+        ("gptneox.gguf", Pairing::Halves, 4),
+        ("phi2", Pairing::Halves, 4),
+        ("stablelm-parallel", Pairing::Halves, 2),
+        ("falcon", Pairing::Halves, 8),
+    ] {
+        assert_eq!((rope(&spec(name), 0).pairing, rope(&spec(name), 0).dims), (pairing, dims), "{name}");
+    }
+    let turns: Vec<_> = spec("cohere2").layers.iter().map(|layer| layer.attention.rope.is_some()).collect();
+    assert_eq!((turns, windows(&spec("cohere2"))), (vec![true, true, true, false], vec![Some(23), Some(23), Some(23), None]));
+    // Before transformers 5, GPT-NeoX had its own words.
+    let new = Memory::of("gptneox-sequential");
+    let old = new
+        .without("rope_parameters")
+        .with("rotary_pct", Value::Float(0.75))
+        .with("rotary_emb_base", Value::Int(500))
+        .with("rope_scaling.type", text("linear"))
+        .with("rope_scaling.factor", Value::Float(3.0));
+    assert_eq!(old.resolve(), new.resolve());
+}
+
+#[test]
+fn alibi_has_the_papers_slopes_for_any_number_of_heads() {
+    let slopes = |name: &str| match spec(name).layers[0].attention.bias.clone() {
+        Some(Bias::Alibi { slopes }) => slopes,
+        other => panic!("{name}: {other:?}"),
+    };
+    let six = [2, 4, 6, 8, 1, 3].map(|i| 0.5f32.powi(i));
+    for name in ["bloom", "bloom.gguf", "mpt", "mpt.gguf"] {
+        assert_eq!(slopes(name), six, "{name}");
+        assert!(spec(name).layers[0].attention.rope.is_none());
+    }
+    assert_eq!(slopes("falcon-alibi"), six.map(|slope| slope * (1.0 / 4f32.sqrt())));
+    let steep = [0.75, 1.5, 2.25, 3.0, 0.375].map(|power: f64| (-power).exp2() as f32);
+    assert_eq!((slopes("mpt-steep"), spec("mpt-steep").layers[0].attention.scale), (steep.to_vec(), 0.7));
+    for name in ["mpt", "mpt.gguf"] {
+        assert_eq!(spec(name).layers[1].attention.clip, Some(1.5), "{name}");
+    }
+    assert!(spec("bloom.gguf").embedding_norm.unwrap().bias.is_some());
+}
+
+#[test]
+fn logits_are_scaled_and_biased() {
+    assert_eq!((spec("cohere").logit_scale, spec("cohere.gguf").logit_scale, spec("cohere2").logit_scale), (0.3, 0.3, 0.4));
+    for name in ["gptj", "phi2", "phi2.gguf"] {
+        assert!(spec(name).output.bias.is_some(), "{name}");
+    }
+    // The bias stays where the matrix is the embedding's.
+    let tied = Memory::of("gptj").with("tie_word_embeddings", Value::Bool(true)).resolve().unwrap();
+    assert_eq!((&tied.output.weight, tied.output.bias.is_some()), (&tied.embedding, true));
+}
+
+#[test]
 fn experts_lie_stacked_or_one_by_one() {
     let gguf = spec("mixtral.gguf");
-    assert_eq!(experts(&gguf.layers[0]).gate, ExpertTensors::Stacked(Part { name: "blk.0.ffn_gate_exps.weight".into(), rows: None }));
+    assert_eq!(experts(&gguf.layers[0]).gate, ExpertTensors::Stacked(Part::whole("blk.0.ffn_gate_exps.weight".into())));
     let mixtral = spec("mixtral");
     let layer = experts(&mixtral.layers[1]);
     assert_eq!((layer.n_experts, layer.n_used, layer.normalise, layer.d_ff), (4, 2, true, 12));
@@ -244,8 +385,8 @@ fn experts_of_one_fused_tensor_are_cut_into_gate_and_up() {
     let spec = memory.resolve().unwrap();
     let layer = experts(&spec.layers[1]);
     let ExpertTensors::Stacked(up) = &layer.up else { panic!() };
-    assert_eq!((up.name.as_str(), &up.rows), ("model.layers.1.mlp.experts.gate_up_proj", &Some(8..16)));
-    assert!(matches!(&layer.down, ExpertTensors::Stacked(down) if down.rows.is_none()));
+    assert_eq!((up.name.as_str(), &up.rows), ("model.layers.1.mlp.experts.gate_up_proj", &Rows::Range(8..16)));
+    assert!(matches!(&layer.down, ExpertTensors::Stacked(down) if down.rows == Rows::All));
 }
 
 #[test]
@@ -292,5 +433,5 @@ fn defaults_are_those_of_the_configuration_class() {
     // 8 heads of 256 instead of 4 of 8: the tensors say otherwise, and the error shows what was assumed.
     assert!(matches!(gemma.resolve(), Err(ModelError::WrongShape { expected, .. }) if expected == [2048, 16] || expected == [256]));
     assert_eq!(Memory::of("llama").without("max_position_embeddings").resolve().unwrap().trained_context, 2048);
-    assert_eq!(Memory::of("qwen2").without("rms_norm_eps").resolve().unwrap().final_norm.eps, 1e-6);
+    assert_eq!(Memory::of("qwen2").without("rms_norm_eps").resolve().unwrap().final_norm.unwrap().eps, 1e-6);
 }

@@ -97,9 +97,11 @@ fn damaged() -> impl Strategy<Value = Memory> {
 
 fn rows(memory: &Memory, part: &Part, rows: usize, inputs: &[usize]) {
     let shape = &memory.shapes[&part.name];
-    let range = part.rows.clone().unwrap_or(0..shape[0]);
-    assert!(range.len() == rows && range.end <= shape[0], "{part:?} of {shape:?}");
-    assert_eq!(&shape[1..], inputs, "{}", part.name);
+    let all = if part.transposed { shape[1] } else { shape[0] };
+    let ranges = part.rows.ranges(all);
+    let wanted: usize = ranges.iter().map(|range| range.len()).sum();
+    assert!(wanted == rows && ranges.iter().all(|range| range.end <= all), "{part:?} of {shape:?}");
+    assert_eq!(if part.transposed { &shape[..1] } else { &shape[1..] }, inputs, "{}", part.name);
 }
 
 fn projection(memory: &Memory, projection: &Projection, outputs: usize, inputs: usize) {
@@ -115,8 +117,18 @@ fn factor(number: f64) {
 
 fn consistent(memory: &Memory, spec: &Spec) {
     let d_model = spec.d_model;
-    rows(memory, &spec.embedding, spec.n_vocab, &[d_model]);
-    projection(memory, &spec.output, spec.n_vocab, d_model);
+    rows(memory, &spec.embedding, spec.n_vocab, &[spec.d_embedding]);
+    projection(memory, &spec.output, spec.n_vocab, spec.d_embedding);
+    assert_eq!(spec.d_embedding != d_model, spec.embedding_projection.is_some() && spec.output_projection.is_some());
+    for (narrow, outputs, inputs) in
+        [(&spec.embedding_projection, d_model, spec.d_embedding), (&spec.output_projection, spec.d_embedding, d_model)]
+    {
+        narrow.iter().for_each(|narrow| projection(memory, narrow, outputs, inputs));
+    }
+    if let Some(PositionEmbedding::Learned { table, n, first }) = &spec.positions {
+        assert!(*n >= spec.trained_context);
+        rows(memory, table, first + n, &[d_model]);
+    }
     for scale in [spec.embedding_scale, spec.logit_scale, spec.residual_scale] {
         factor(scale.into());
     }
@@ -132,6 +144,22 @@ fn consistent(memory: &Memory, spec: &Spec) {
         for norm in [&layer.attention_norm, &layer.attention_post_norm, &layer.feed_norm, &layer.feed_post_norm].into_iter().flatten() {
             rows(memory, &norm.weight, d_model, &[]);
             factor(norm.eps.into());
+        }
+        assert!(layer.residual != Residual::Parallel || layer.attention_post_norm.is_none() && layer.feed_post_norm.is_none());
+        layer.attention.clip.iter().for_each(|&clip| factor(clip.into()));
+        if let Some(Bias::Alibi { slopes }) = &layer.attention.bias {
+            assert!(slopes.len() == *n_heads && slopes.iter().all(|slope| slope.is_finite()));
+        }
+        if let Some(QkNorm { q, k, per_head }) = &layer.attention.qk_norm {
+            for (norms, heads) in [(q, *n_heads), (k, *n_kv_heads)] {
+                assert!(norms.len() == 1 || *per_head && norms.len() == heads);
+                let width = if *per_head { *d_head } else { heads * d_head };
+                for part in norms.iter().flat_map(|norm| [Some(&norm.weight), norm.bias.as_ref()]).flatten() {
+                    let all: usize = memory.shapes[&part.name].iter().product();
+                    let ranges = part.rows.ranges(all);
+                    assert!(ranges.iter().map(|range| range.len()).sum::<usize>() == width && ranges.iter().all(|range| range.end <= all));
+                }
+            }
         }
         if let Some(rope) = rope {
             assert!(rope.dims % 2 == 0 && (2..=*d_head).contains(&rope.dims) && rope.base > 1.0 && rope.base.is_finite());
@@ -187,7 +215,7 @@ proptest! {
     fn damaged_metadata_is_refused_or_describes_what_is_there(memory in damaged()) {
         match memory.resolve() {
             Ok(spec) => consistent(&memory, &spec),
-            Err(error) => prop_assert!(error.to_string().len() < 400 && !error.to_string().contains('\n'), "{error}"),
+            Err(error) => prop_assert!(error.to_string().len() < 900 && !error.to_string().contains('\n'), "{error}"),
         }
     }
 

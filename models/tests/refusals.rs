@@ -2,7 +2,7 @@
 
 mod support;
 
-use kinglet_models::{ModelError, Value};
+use kinglet_models::{FAMILIES, Layout, ModelError, Value};
 use support::{Memory, text};
 
 fn refusal(memory: &Memory) -> String {
@@ -12,11 +12,9 @@ fn refusal(memory: &Memory) -> String {
 #[test]
 fn an_unknown_architecture_is_named_with_the_known_ones_and_the_nearest() {
     let message = refusal(&Memory::of("llama").with("model_type", text("qwen_2")));
-    assert_eq!(
-        message,
-        "unknown architecture `qwen_2` (did you mean `qwen2`?); known: llama, mistral, smollm3, qwen2, qwen3, gemma, gemma2, \
-         gemma3_text, gemma3, phi3, olmo2, olmo3, granite, mixtral, qwen3_moe"
-    );
+    let known: Vec<_> = FAMILIES.iter().flat_map(|family| family.architectures(Layout::HuggingFace)).copied().collect();
+    assert_eq!(message, format!("unknown architecture `qwen_2` (did you mean `qwen2`?); known: {}", known.join(", ")));
+    assert!(known.len() > 20);
     let message = refusal(&Memory::of("llama.gguf").with("general.architecture", text("mamba")));
     assert!(message.starts_with("unknown architecture `mamba`") && !message.contains("mixtral"), "{message}");
     assert_eq!(refusal(&Memory::of("llama").without("model_type")), "`model_type` is missing");
@@ -118,6 +116,61 @@ fn tensors_are_checked_against_the_sizes() {
         refusal(&Memory::of("llama-llama3.gguf").with_shape("rope_freqs.weight", &[7])),
         "tensor `rope_freqs.weight`: expected shape [8], found [7]"
     );
+}
+
+#[test]
+fn keys_and_tensors_are_named_in_the_familys_own_spelling() {
+    for (name, key, value, message) in [
+        ("gpt2", "n_head", Value::Int(0), "`n_head`: expected a whole number from 1 to 4096, found 0"),
+        ("gpt2", "n_positions", Value::Int(305), "tensor `transformer.wpe.weight`: expected shape [305, 16], found [304, 16]"),
+        ("gpt2", "n_embd", Value::Int(20), "tensor `transformer.wte.weight`: expected shape [40, 20], found [40, 16]"),
+        ("gpt2", "layer_norm_epsilon", Value::Int(0), "`layer_norm_epsilon`: expected a number above zero, found 0.0"),
+        ("gptj", "rotary_dim", Value::Int(5), "`rotary_dim`: expected an even number of turned dimensions from 2 to the head's 8, found 5"),
+        ("opt", "word_embed_proj_dim", Value::Int(8), "tensor `model.decoder.embed_tokens.weight`: expected shape [40, 8], found [40, 16]"),
+        (
+            "falcon",
+            "activation",
+            text("mish"),
+            "`activation`: expected one of silu, swish, gelu_pytorch_tanh, gelu_new, gelu_fast, gelu, \
+            gelu_python, relu, found `mish`",
+        ),
+        ("falcon-grouped", "num_kv_heads", Value::Int(3), "`num_kv_heads`: expected a divisor of the 4 query heads, found 3"),
+        ("mpt", "attn_config.clip_qkv", Value::Int(-2), "`attn_config.clip_qkv`: expected a number above zero, found -2.0"),
+        (
+            "xglm",
+            "d_model",
+            Value::Int(17),
+            "`attention_heads`: expected a divisor of the width 17 that leaves at most 1024 for a head, found 4",
+        ),
+    ] {
+        assert_eq!(refusal(&Memory::of(name).with(key, value)), message, "{name}");
+    }
+    assert_eq!(
+        refusal(&Memory::of("gpt2").with_shape("transformer.h.1.attn.c_attn.weight", &[48, 16])),
+        "tensor `transformer.h.1.attn.c_attn.weight`: expected shape [16, 48], found [48, 16]"
+    );
+    assert_eq!(
+        refusal(&Memory::of("gpt2.gguf").without("gpt2.attention.layer_norm_epsilon")),
+        "`gpt2.attention.layer_norm_epsilon` is missing"
+    );
+    assert_eq!(refusal(&Memory::of("cohere.gguf").without("command-r.logit_scale")), "`command-r.logit_scale` is missing");
+    assert_eq!(
+        refusal(&Memory::of("stablelm-parallel").without_tensor("model.layers.1.self_attn.q_layernorm.norms.3.weight")),
+        "tensor `model.layers.1.self_attn.q_layernorm.norms.3.weight` is missing"
+    );
+}
+
+#[test]
+fn layers_that_no_published_model_has_are_refused() {
+    let bloom = Memory::of("bloom").with("apply_residual_connection_post_layernorm", Value::Bool(true));
+    assert!(
+        refusal(&bloom).starts_with("`apply_residual_connection_post_layernorm` is true: blocks are added to the residual stream only")
+    );
+    let prefix = Memory::of("mpt").with("attn_config.prefix_lm", Value::Bool(true));
+    assert!(refusal(&prefix).starts_with("`attn_config.prefix_lm` is true"));
+    // Without ALiBi there must be learned positions.
+    let plain = Memory::of("mpt").with("attn_config.alibi", Value::Bool(false));
+    assert_eq!(refusal(&plain), "tensor `transformer.wpe.weight` is missing");
 }
 
 #[test]

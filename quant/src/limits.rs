@@ -20,12 +20,16 @@ pub fn f32_peak(level: Level) -> f64 {
     macs / median_seconds((0..50).map(|_| || level.run(FloatChains)))
 }
 
-/// Bytes per second that `threads` threads read together from memory, beyond all caches.
+/// Bytes per second that `threads` threads read together from memory of small pages, beyond all caches.
 pub fn read_bandwidth(level: Level, threads: usize) -> f64 {
+    read_bandwidth_of(level, threads, &vec![1i32; BUFFER / size_of::<i32>()])
+}
+
+/// As [`read_bandwidth`], from memory of the caller's (in huge pages, say), which has to be larger than all caches.
+pub fn read_bandwidth_of(level: Level, threads: usize, memory: &[i32]) -> f64 {
     let threads = threads.max(1);
-    let memory = vec![1i32; BUFFER / size_of::<i32>()];
     let read = |part: &[i32]| {
-        let pieces = part.chunks_exact(PIECE / size_of::<i32>());
+        let pieces = (0..ROUNDS).flat_map(|_| part.chunks_exact(PIECE / size_of::<i32>()));
         PIECE as f64 / median_seconds(pieces.map(|piece| || level.run(Read(piece))))
     };
     std::thread::scope(|scope| {
@@ -35,8 +39,10 @@ pub fn read_bandwidth(level: Level, threads: usize) -> f64 {
     })
 }
 
+/// How often all of it is read: some tens of milliseconds, so that the threads' beginning and end don't count.
+const ROUNDS: usize = 4;
 /// Bytes to read: more than a laptop's last cache.
-const BUFFER: usize = 256 << 20;
+pub const BUFFER: usize = 256 << 20;
 /// Bytes that are timed together: too few for another process to come between most of the time.
 const PIECE: usize = 1 << 20;
 /// Sums that do not wait for each other; enough to hide the latency.

@@ -8,7 +8,7 @@ use kinglet_quant::isa::Isa;
 pub const BLOCK: usize = 32;
 
 /// How a cache stores keys or values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub enum CacheType {
     /// IEEE half precision: 2 bytes a number.
     #[default]

@@ -114,7 +114,7 @@ impl Head {
         let page = |page: usize| (self.pages[page].0.part(self.kind), self.pages[page].1.part(self.kind));
         let Extras { softcap, bias, by_query, by_key } = extras;
         let content = (by_query.is_some() || by_key.is_some()).then_some(Content { q: &q, by_query, by_key });
-        level.run(Attend { q: &q, width: self.d, views, softcap, slots: Slots { bias, content }, pages, page, partial });
+        level.run_vectors(Attend { q: &q, width: self.d, views, softcap, slots: Slots { bias, content }, pages, page, partial });
         [max, sum, out]
     }
 
@@ -248,7 +248,7 @@ fn far_along_a_stream_a_bias_is_what_it_is_at_its_beginning() {
         partial.clear();
         let page = |page: usize| (head.pages[page - far / PAGE].0.part(head.kind), head.pages[page - far / PAGE].1.part(head.kind));
         let (slots, pages) = (Slots { bias: Some(&slopes), content: None }, far / PAGE..far / PAGE + 2);
-        level.run(Attend { q: &flat, width: 64, views: &moved, softcap: None, slots, pages, page, partial });
+        level.run_vectors(Attend { q: &flat, width: 64, views: &moved, softcap: None, slots, pages, page, partial });
         assert_eq!(here, [max, sum, out], "{level}");
     }
 }

@@ -7,9 +7,10 @@ use crate::generate::FinishReason;
 use crate::types::TokenId;
 use crate::{Event, Generation, Session};
 use std::io::Write;
+use std::time::{Duration, Instant};
 
-/// From how many tokens on a prompt gets a progress bar.
-const LONG_PROMPT: usize = 1024;
+/// How long a prompt may take without a progress bar.
+const SOON: Duration = Duration::from_millis(500);
 
 /// An answer that has been shown.
 #[derive(Debug)]
@@ -24,9 +25,13 @@ pub struct Printed {
 
 /// Makes the session hold `tokens`, computing what it does not hold yet. False where Ctrl-C was pressed.
 pub fn prefill(session: &mut Session, tokens: &[TokenId], interrupt: &Listener) -> Result<bool, Failure> {
-    let bar = (tokens.len() >= LONG_PROMPT).then(|| count_bar(tokens.len() as u64, "reading the prompt"));
-    let flag = interrupt.flag();
-    session.replace(tokens, Some(&flag), |done| bar.iter().for_each(|bar| bar.set_position(done as u64)))?;
+    let (begin, flag) = (Instant::now(), interrupt.flag());
+    let mut bar = None;
+    session.replace(tokens, Some(&flag), |done| {
+        if begin.elapsed() > SOON {
+            bar.get_or_insert_with(|| count_bar(tokens.len() as u64, "reading the prompt")).set_position(done as u64);
+        }
+    })?;
     bar.iter().for_each(indicatif::ProgressBar::finish_and_clear);
     Ok(!interrupt.raised())
 }

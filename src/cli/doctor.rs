@@ -3,7 +3,7 @@
 use super::store::{self, Wanted, catalogue};
 use super::terminal::{Paint, human_bytes};
 use super::{Command, Failure, machine};
-use crate::parallel::machine as process;
+use crate::parallel::{CpuMask, machine as process};
 use kinglet_quant::isa::Level;
 use kinglet_quant::limits as quant;
 use std::io::{self, Write};
@@ -30,9 +30,10 @@ impl Command for Doctor {
             ("features", machine::features().join(" ")),
             ("levels", levels()),
             ("threads", format!("{threads} to compute with{}", process::online().map_or(String::new(), |n| format!(", {n} online")))),
+            ("cpu mask", CpuMask::current().map_or("unknown".to_owned(), |mask| format!("{mask} ({})", mask.hex()))),
             ("quota", machine::quota().map_or("none".to_owned(), |cores| format!("{cores:.1} cores by the control group"))),
             ("memory", process::memory().map_or("unknown".to_owned(), human_bytes)),
-            ("huge pages", machine::huge_pages().unwrap_or_else(|| "unknown".to_owned())),
+            ("huge pages", huge_pages()),
             ("limits", peaks(threads)),
             ("network", if store::offline() { "forbidden by KINGLET_OFFLINE" } else { "allowed, for `pull` alone" }.to_owned()),
             ("models", store::folder()?.display().to_string()),
@@ -52,10 +53,19 @@ impl Command for Doctor {
     }
 }
 
+/// Whether weights can lie in huge pages, which decoding is up to 40 % faster from.
+fn huge_pages() -> String {
+    match machine::huge_pages().as_deref() {
+        None => "unknown".to_owned(),
+        Some("never") => "never (weights lie in small pages, which are slower to read)".to_owned(),
+        Some(mode) => format!("{mode} (kinglet asks for them; a file gets them when it is read into memory anew)"),
+    }
+}
+
 /// Reading and multiplying, at the level in use.
 fn peaks(threads: usize) -> String {
     let Ok(level) = Level::detect() else { return "unknown".to_owned() };
-    let (read, multiply) = (quant::read_bandwidth(level, threads) / 1e9, quant::integer_peak(level) * threads as f64 / 1e9);
+    let (read, multiply) = (machine::read_bandwidth(level, threads) / 1e9, quant::integer_peak(level) * threads as f64 / 1e9);
     format!("{threads} threads read {read:.1} GB/s and multiply {multiply:.0} G/s (integers of 4 and 8 bits)")
 }
 

@@ -89,7 +89,7 @@ fn write(path: &Path, name: &str, width: usize, values: &[f32]) -> std::io::Resu
     // Spaces bring the numbers to a multiple of 8, so that readers may map them.
     let mut header = header.to_string();
     header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
-    super::output::replace(path, |file| {
+    crate::file::replace(path, |file| {
         let mut out = BufWriter::new(file);
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(header.as_bytes())?;

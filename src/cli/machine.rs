@@ -1,5 +1,8 @@
 //! What the system tells of this machine's processor and memory. Where it tells nothing (another system than Linux), nothing is claimed.
 
+use crate::file::OwnMemory;
+use kinglet_quant::isa::Level;
+use kinglet_quant::limits;
 use std::fs;
 
 /// Instruction sets that make a difference to us, by the system's names for them.
@@ -46,6 +49,14 @@ pub fn quota() -> Option<f64> {
 pub fn huge_pages() -> Option<String> {
     let modes = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").ok()?;
     Some(modes.split_once('[')?.1.split_once(']')?.0.to_owned())
+}
+
+/// Bytes per second that `threads` threads read together, from huge pages where the system has them, as weights are.
+pub fn read_bandwidth(level: Level, threads: usize) -> f64 {
+    match OwnMemory::new(limits::BUFFER / size_of::<i32>()) {
+        Ok(memory) => limits::read_bandwidth_of(level, threads, &memory),
+        Err(_) => f64::NAN,
+    }
 }
 
 /// The first line of /proc/cpuinfo with this name.

@@ -15,7 +15,6 @@ mod lab;
 mod list;
 mod logits;
 mod machine;
-mod output;
 mod perplexity;
 mod pull;
 mod quantize;

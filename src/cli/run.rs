@@ -80,9 +80,11 @@ impl Command for Run {
         options.check(&model)?;
 
         let tokens = self.tokens(&model, &session, &prompt)?;
+        self.context.warm(&model, &mut session, &tokens)?;
         if !answer::prefill(&mut session, &tokens, &interrupt)? {
             return Err(Failure::Interrupted);
         }
+        self.context.keep(&model, &mut session);
         let mut out = io::stdout().lock();
         let Printed { reason, text, generated } = answer::print(session.generate(options)?, &mut out)?;
         if !text.ends_with('\n') {

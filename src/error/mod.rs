@@ -3,14 +3,18 @@
 
 pub mod file;
 pub mod generate;
+mod parallel;
 mod position;
 mod session;
+mod snapshot;
 mod text;
 
 pub use file::{FileError, Optional};
 pub use generate::GenerateError;
+pub use parallel::CpuMaskError;
 pub use position::PositionError;
 pub use session::SessionError;
+pub use snapshot::SnapshotError;
 pub use text::TextError;
 
 /// Any error of the library.
@@ -32,6 +36,9 @@ pub enum Error {
     /// A session's limits and its input.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// Sessions on disk.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// Position schemes put in the place of a model's own.
     #[error(transparent)]
     Position(#[from] PositionError),

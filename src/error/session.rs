@@ -18,6 +18,14 @@ pub enum SessionError {
         /// Tokens that were to be added.
         asked: usize,
     },
+    /// The model has learned a vector for each of its positions, and there are no more of them.
+    #[error("{asked} tokens are asked for, but the model has learned {longest} positions; a shorter context is needed (--context)")]
+    Positions {
+        /// Positions it has.
+        longest: usize,
+        /// Tokens that a sequence was to have.
+        asked: usize,
+    },
     /// What stays for ever would leave no room for what comes.
     #[error("{anchored} {what} in a context of {bound} tokens, expected fewer than {bound}: room must be left for what comes (--context)")]
     TooManyAnchors {

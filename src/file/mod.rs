@@ -10,13 +10,15 @@ mod gguf_write;
 mod huggingface;
 #[allow(unsafe_code)]
 mod map;
+mod replace;
 mod safetensors;
 mod sniff;
 mod table;
 
 pub use gguf::{Gguf, Kind, Numbers, Strings};
 pub use gguf_write::{GgufPlan, GgufWriter, NewValue};
-pub use map::LoadMode;
+pub use map::{LoadMode, OwnMemory};
+pub use replace::replace;
 
 use crate::error::{FileError, file::shortened};
 use huggingface::Config;

@@ -5,7 +5,7 @@
 //! Where a stream has outgrown its cache, a query is packed once more for each anchor that was left behind, as it stands to it.
 
 use super::batch::{Rows, Span};
-use super::decoder::LayerWeights;
+use super::layer::LayerWeights;
 use super::linear::Arithmetic;
 use super::positions::LayerPositions;
 use super::profile::Amount;
@@ -132,16 +132,15 @@ impl AttentionStep<'_> {
         }
     }
 
-    /// Norms (where each head has its own norm), rotates and mixes head `head` of `heads: [n, d_head]` into `out`, which is as wide as heads are
-    /// stored: the row's key, or (`query`) its query as it stands to the window or to an anchor.
+    /// Norms (where each head has its own norm), rotates and mixes head `head` of `heads: [n, d_head]` into `out`, which is as wide as
+    /// heads are stored: the row's key, or (`query`) its query as it stands to the window or to an anchor.
     fn prepare(&self, row: usize, head: usize, heads: &[f32], query: Option<Option<usize>>, out: &mut [f32]) {
         let d = self.d_head();
         let (used, padding) = out.split_at_mut(d);
         padding.fill(0.0);
         used.copy_from_slice(&heads[head * d..(head + 1) * d]);
         if let Some(norms) = self.layer.qk_norm.as_ref().filter(|norms| norms.per_head) {
-            let norm = if query.is_some() { &norms.q } else { &norms.k };
-            norm.apply(self.arithmetic.level(), &heads[head * d..(head + 1) * d], used);
+            norms.of(query.is_some(), head).apply(self.arithmetic.level(), &heads[head * d..(head + 1) * d], used);
         }
         self.positions.turn(row, query.flatten(), used);
         if self.format.mixes_keys() {
@@ -320,7 +319,7 @@ impl AttentionStep<'_> {
                 total.clear(n, d);
             }
             let partial = Partial { max: &mut total.max, sum: &mut total.sum, out: &mut total.out };
-            self.arithmetic.level().run(Merge { partial, d_head: d, max: &mine[..n], sum: &mine[n..2 * n], out: &mine[2 * n..] });
+            self.arithmetic.level().run_vectors(Merge { partial, d_head: d, max: &mine[..n], sum: &mine[n..2 * n], out: &mine[2 * n..] });
             if items.get(index + 1).is_none_or(|next| (next.span, next.kv_head) != (item.span, item.kv_head)) {
                 self.finish(&total.out, &total.sum, &mut out[self.place(item)]);
             }
@@ -329,7 +328,7 @@ impl AttentionStep<'_> {
 
     /// Goes over the item's pages with its packed queries.
     fn attend(&self, cache: &LayerCache, item: &Item, scratch: &mut AttentionScratch) {
-        self.arithmetic.level().run(Attend {
+        self.arithmetic.level().run_vectors(Attend {
             q: &scratch.q,
             width: self.stored(),
             views: &scratch.views,

@@ -1,4 +1,5 @@
-//! The feed-forward block: `down(act(gate x) · up x)`, as one network or as a few of many experts that a router picks for each row.
+//! The feed-forward block: `down(act(gate x) · up x)` or `down(act(up x))`, as one network or as a few of many experts that a router picks
+//! for each row.
 
 use super::decoder::{Cancelled, Context, Workspace};
 use super::input::Input;
@@ -7,7 +8,7 @@ use super::profile::{Amount, Step};
 use super::weights::Weight;
 use crate::error::Error;
 use crate::file::ModelFile;
-use crate::math::{Gated, activate, add_scaled};
+use crate::math::{Activate, add_scaled};
 use kinglet_models::{Activation, Dense, Experts, FeedForward};
 
 /// A layer's feed-forward weights.
@@ -126,13 +127,8 @@ impl DenseWeights {
         context.lap(Step::GateUp, || self.gate_up.amount(rows));
         context.go_on()?;
         middle.fill(context.crew, arithmetic, self.down.wants(arithmetic), (rows, d_ff), &mut [], |row, _, y| {
-            let hidden = &hidden[row * wide..(row + 1) * wide];
-            if self.gated {
-                let (gate, up) = hidden.split_at(d_ff);
-                Gated { activation: self.activation, gate, up, y }.run(arithmetic.level());
-            } else {
-                y.iter_mut().zip(hidden).for_each(|(y, &x)| *y = activate(self.activation, x));
-            }
+            let (x, up) = hidden[row * wide..(row + 1) * wide].split_at(d_ff);
+            Activate { activation: self.activation, x, up: self.gated.then_some(up), y }.run(arithmetic.level());
         });
         context.lap(Step::Activation, Amount::default);
         out.resize(rows * self.down.outputs(), 0.0);

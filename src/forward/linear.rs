@@ -6,6 +6,7 @@ use super::profile::Amount;
 use super::weights::{Weight, bias};
 use crate::error::Error;
 use crate::file::ModelFile;
+use crate::math::add_scaled;
 use crate::parallel::{Crew, cut_by_cost};
 use kinglet_models::Projection;
 use kinglet_quant::isa::Level;
@@ -39,6 +40,7 @@ impl Arithmetic {
 pub struct Product {
     parts: Vec<Bound>,
     outputs: usize,
+    write: Write,
 }
 
 #[derive(Debug)]
@@ -59,11 +61,22 @@ impl Product {
     /// # Errors
     /// Where a tensor is missing or of another shape.
     pub fn find(file: &ModelFile, projections: &[(&Projection, usize)], cols: usize) -> Result<Product, Error> {
-        let find = |&(projection, rows): &(&Projection, usize)| {
-            Ok(Bound { weight: Weight::find(file, &projection.weight, rows, cols)?, bias: bias(file, projection, rows)? })
-        };
-        let parts: Vec<Bound> = projections.iter().map(find).collect::<Result<_, Error>>()?;
+        let mut parts = Vec::new();
+        for &(projection, rows) in projections {
+            let bias = bias(file, projection, rows)?;
+            let mut first = 0;
+            for weight in Weight::pieces(file, &projection.weight, rows, cols)? {
+                let mine = first..first + weight.rows();
+                first = mine.end;
+                parts.push(Bound { weight, bias: bias.as_ref().map(|bias| bias[mine].to_vec()) });
+            }
+        }
         Ok(Product::of(parts))
+    }
+
+    /// The same product, added to what is in its output already.
+    pub fn adding(self) -> Product {
+        Product { write: Write::Add, ..self }
     }
 
     /// One expert's matrices.
@@ -73,7 +86,7 @@ impl Product {
 
     fn of(parts: Vec<Bound>) -> Product {
         let outputs = parts.iter().map(|part| part.weight.rows()).sum();
-        Product { parts, outputs }
+        Product { parts, outputs, write: Write::Set }
     }
 
     /// Outputs of all projections together.
@@ -112,7 +125,7 @@ impl Product {
         (any(InputKind::Quantised), any(InputKind::Dense))
     }
 
-    /// `out: [rows of the input, outputs]`.
+    /// `out: [rows of the input, outputs]`, written or added to.
     pub fn run(
         &self,
         crew: &mut Crew<'_>,
@@ -136,8 +149,8 @@ impl Product {
                 columns = others;
                 let matrix = part.weight.matrix(file).slice_rows(rows.clone());
                 match arithmetic {
-                    Arithmetic::Fast(level) => multiply(level, &matrix, input.batch(wants(matrix.ty())), Write::Set, &mut mine, scratch),
-                    Arithmetic::Reference => plainly(&matrix, input.dense(), &mut mine),
+                    Arithmetic::Fast(level) => multiply(level, &matrix, input.batch(wants(matrix.ty())), self.write, &mut mine, scratch),
+                    Arithmetic::Reference => plainly(&matrix, input.dense(), self.write, &mut mine),
                 }
                 if let Some(bias) = &part.bias {
                     for row in 0..mine.rows() {
@@ -173,11 +186,14 @@ impl Product {
 }
 
 /// The product in plain f32.
-fn plainly(matrix: &Matrix<'_>, x: &[f32], out: &mut ColumnsMut<'_>) {
+fn plainly(matrix: &Matrix<'_>, x: &[f32], write: Write, out: &mut ColumnsMut<'_>) {
     let n = matrix.rows();
     let mut all = vec![0.0; out.rows() * n];
     multiply_reference(matrix, x, &mut all);
     for (row, y) in all.chunks_exact(n).enumerate() {
-        out.row_mut(row).copy_from_slice(y);
+        match write {
+            Write::Set => out.row_mut(row).copy_from_slice(y),
+            Write::Add => add_scaled(out.row_mut(row), y, 1.0),
+        }
     }
 }

@@ -4,8 +4,10 @@
 mod attend;
 mod batch;
 mod decoder;
+mod embed;
 mod feed;
 mod input;
+mod layer;
 mod linear;
 mod positions;
 mod profile;

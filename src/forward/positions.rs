@@ -2,7 +2,7 @@
 //! resolved once.
 
 use super::batch::Rows;
-use super::decoder::LayerWeights;
+use super::layer::LayerWeights;
 use super::weights::vector;
 use crate::error::Error;
 use crate::file::ModelFile;

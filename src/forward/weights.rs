@@ -1,36 +1,68 @@
 //! The tensors of a model, found once by name and checked against the recipe: afterwards a weight is an index into the file and a
-//! range of rows, and its bytes are the mapped ones.
+//! range of rows, and its bytes are the mapped ones. Only where a file holds a matrix the other way round is it turned, into memory of
+//! our own.
 
 use crate::error::{Error, SessionError};
 use crate::file::ModelFile;
 use crate::math::normalise;
-use kinglet_models::{ExpertTensors, Norm, NormKind, Part, Projection};
+use kinglet_models::{ExpertTensors, Norm, NormKind, Part, Projection, Rows};
 use kinglet_quant::isa::Level;
 use kinglet_quant::{Matrix, Type, dequantize};
 use std::ops::Range;
+use std::sync::Arc;
 
-/// A matrix of the file.
+/// A matrix of the file, or rows of one that lie together.
 #[derive(Debug, Clone)]
 pub struct Weight {
-    tensor: usize,
+    place: Place,
     ty: Type,
     rows: Range<usize>,
     cols: usize,
 }
 
+/// Where a weight's bytes are.
+#[derive(Debug, Clone)]
+enum Place {
+    /// In the file's tensor of this number.
+    Mapped(usize),
+    /// Turned, in memory.
+    Turned(Arc<[u8]>),
+}
+
 impl Weight {
-    /// Finds `part`, which must be a matrix of `rows × cols` (or have that many rows where it is a whole tensor).
+    /// Finds `part`, whose rows lie together and must be a matrix of `rows × cols`.
     ///
     /// # Errors
     /// Where the file has no such tensor, or one of another shape.
     pub fn find(file: &ModelFile, part: &Part, rows: usize, cols: usize) -> Result<Weight, Error> {
+        let (_, found) = file.find(&part.name)?;
+        match <[Weight; 1]>::try_from(Weight::pieces(file, part, rows, cols)?) {
+            Ok([weight]) => Ok(weight),
+            Err(_) => Err(wrong_shape(part, found.shape, format!("[{rows}, {cols}] in one piece"))),
+        }
+    }
+
+    /// As [`Weight::find`], of rows that lie in several places: the ranges from the first row to the last.
+    ///
+    /// # Errors
+    /// As [`Weight::find`].
+    pub fn pieces(file: &ModelFile, part: &Part, rows: usize, cols: usize) -> Result<Vec<Weight>, Error> {
         let (tensor, found) = file.find(&part.name)?;
-        let have: usize = found.shape[..found.shape.len().saturating_sub(1)].iter().product();
-        let range = part.rows.clone().unwrap_or(0..have);
-        if found.shape.last() != Some(&cols) || range.len() != rows || range.end > have {
+        let (width, above) = found.shape.split_last().unwrap_or((&0, &[]));
+        let (have, inputs) = if part.transposed { (*width, above.iter().product()) } else { (above.iter().product(), *width) };
+        let ranges = part.rows.ranges(have);
+        if inputs != cols || ranges.iter().map(Range::len).sum::<usize>() != rows || ranges.iter().any(|range| range.end > have) {
             return Err(wrong_shape(part, found.shape, format!("[{rows}, {cols}]")));
         }
-        Ok(Weight { tensor, ty: found.ty, rows: range, cols })
+        if part.transposed {
+            let size = found.ty.block_bytes();
+            if found.ty.block_len() != 1 {
+                return Err(wrong_shape(part, found.shape, format!("single numbers, as a matrix of {} cannot be turned", found.ty.name())));
+            }
+            let turned = Place::Turned(turn(found.bytes, size, have, &ranges).into());
+            return Ok(vec![Weight { place: turned, ty: found.ty, rows: 0..rows, cols }]);
+        }
+        Ok(ranges.into_iter().map(|rows| Weight { place: Place::Mapped(tensor), ty: found.ty, rows, cols }).collect())
     }
 
     /// The matrices of a layer's experts, `rows × cols` each.
@@ -45,12 +77,16 @@ impl Weight {
                 let &[experts, all, width] = found.shape else {
                     return Err(wrong_shape(part, found.shape, format!("[{n}, {rows}, {cols}]")));
                 };
-                let range = part.rows.clone().unwrap_or(0..all);
+                let range = match &part.rows {
+                    Rows::Range(range) => range.clone(),
+                    _ => 0..all,
+                };
                 if experts != n || width != cols || range.len() != rows || range.end > all {
                     return Err(wrong_shape(part, found.shape, format!("[{n}, {rows}, {cols}]")));
                 }
-                let of = |i: usize| Weight { tensor, ty: found.ty, rows: i * all + range.start..i * all + range.end, cols };
-                Ok((0..n).map(of).collect())
+                let place = Place::Mapped(tensor);
+                let of = |i: usize| i * all + range.start..i * all + range.end;
+                Ok((0..n).map(|i| Weight { place: place.clone(), ty: found.ty, rows: of(i), cols }).collect())
             }
         }
     }
@@ -80,12 +116,36 @@ impl Weight {
         self.cols / self.ty.block_len() * self.ty.block_bytes()
     }
 
-    /// The mapped bytes as a matrix.
-    pub fn matrix<'a>(&self, file: &'a ModelFile) -> Matrix<'a> {
-        let bytes = self.row_bytes();
-        let bytes = &file.tensor_at(self.tensor).bytes[self.rows.start * bytes..self.rows.end * bytes];
+    /// Its bytes as a matrix.
+    pub fn matrix<'a>(&'a self, file: &'a ModelFile) -> Matrix<'a> {
+        let row = self.row_bytes();
+        let all = match &self.place {
+            Place::Mapped(tensor) => file.tensor_at(*tensor).bytes,
+            Place::Turned(bytes) => bytes,
+        };
+        let bytes = &all[self.rows.start * row..self.rows.end * row];
         Matrix::new(self.ty, self.rows.len(), self.cols, bytes).expect("the shape was checked when the weight was found")
     }
+}
+
+/// Columns `wanted` of `bytes`, a matrix of `width` numbers of `size` bytes a row, as rows.
+fn turn(bytes: &[u8], size: usize, width: usize, wanted: &[Range<usize>]) -> Vec<u8> {
+    // So many columns at a time: their halves of a cache line are written side by side before they leave the nearest cache.
+    const TILE: usize = 32;
+    let height = bytes.len() / (width * size);
+    let mut turned = vec![0; wanted.iter().map(Range::len).sum::<usize>() * height * size];
+    let mut rows = turned.chunks_exact_mut(height * size);
+    for range in wanted {
+        for first in range.clone().step_by(TILE) {
+            let mut tile: Vec<&mut [u8]> = rows.by_ref().take(TILE.min(range.end - first)).collect();
+            for (at, row) in bytes.chunks_exact(width * size).enumerate() {
+                for (to, number) in tile.iter_mut().zip(row[first * size..].chunks_exact(size)) {
+                    to[at * size..(at + 1) * size].copy_from_slice(number);
+                }
+            }
+        }
+    }
+    turned
 }
 
 /// A vector of the file, in f32: norm weights, biases, frequency factors.
@@ -95,9 +155,10 @@ impl Weight {
 pub fn vector(file: &ModelFile, part: &Part, len: Option<usize>) -> Result<Vec<f32>, Error> {
     let (_, found) = file.find(&part.name)?;
     let have: usize = found.shape.iter().product();
-    let range = part.rows.clone().unwrap_or(0..have);
-    if range.end > have || len.is_some_and(|len| range.len() != len) {
-        return Err(wrong_shape(part, found.shape, format!("[{}]", len.unwrap_or(range.len()))));
+    let ranges = part.rows.ranges(have);
+    let wanted = ranges.iter().map(Range::len).sum();
+    if ranges.iter().any(|range| range.end > have) || len.is_some_and(|len| wanted != len) {
+        return Err(wrong_shape(part, found.shape, format!("[{}]", len.unwrap_or(wanted))));
     }
     let mut values = vec![0.0; have];
     dequantize(found.ty, found.bytes, &mut values).map_err(|error| SessionError::Tensor {
@@ -105,11 +166,17 @@ pub fn vector(file: &ModelFile, part: &Part, len: Option<usize>) -> Result<Vec<f
         found: error.to_string(),
         expected: "a vector of numbers".into(),
     })?;
-    Ok(values[range].to_vec())
+    Ok(ranges.into_iter().flat_map(|range| &values[range]).copied().collect())
 }
 
 fn wrong_shape(part: &Part, shape: &[usize], expected: String) -> Error {
-    let rows = part.rows.as_ref().map(|rows| format!(" of which rows {}..{} are wanted", rows.start, rows.end)).unwrap_or_default();
+    let rows = match &part.rows {
+        Rows::All => String::new(),
+        Rows::Range(rows) => format!(" of which rows {}..{} are wanted", rows.start, rows.end),
+        Rows::Blocks { within, step, count } => {
+            format!(" of which rows {}..{} of each of {count} times {step} are wanted", within.start, within.end)
+        }
+    };
     SessionError::Tensor { name: part.name.clone(), found: format!("shape {shape:?}{rows}"), expected }.into()
 }
 

@@ -77,6 +77,28 @@ impl LayerCache {
         }
     }
 
+    /// The pages that are held before page `newest`: those of anchors, the first of the window, and how many there are from it on.
+    pub fn held(&self, newest: usize) -> (Vec<usize>, usize, usize) {
+        let n = self.pages.len().min(newest.saturating_sub(self.first));
+        (self.kept.iter().map(|(index, _)| *index).collect(), self.first, n)
+    }
+
+    /// Those pages, in that order.
+    pub fn pages_before(&self, newest: usize) -> impl Iterator<Item = &Page> {
+        self.kept.iter().map(|(_, page)| &**page).chain(self.pages.iter().take(newest.saturating_sub(self.first)).map(|page| &**page))
+    }
+
+    /// A layer that holds these pages.
+    pub fn of_pages(
+        shape: LayerShape,
+        format: CacheFormat,
+        kept: Vec<(usize, Arc<Page>)>,
+        first: usize,
+        pages: VecDeque<Arc<Page>>,
+    ) -> Self {
+        LayerCache { shape, format, kept, pages, first }
+    }
+
     /// Keys and values of `kv_head` in page `page`.
     ///
     /// # Panics

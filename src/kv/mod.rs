@@ -6,11 +6,13 @@
 mod layer;
 mod page;
 mod ring;
+mod snapshot;
 
 pub use crate::attention::CacheType;
 pub use layer::LayerCache;
 pub use page::{Page, PageSlot};
 pub use ring::{DEFAULT_SINKS, Policy, Ring, Sight};
+pub use snapshot::CacheHeader;
 
 use crate::attention::PAGE;
 use crate::error::SessionError;
@@ -18,14 +20,14 @@ use kinglet_models::Mask;
 use std::ops::Range;
 
 /// How a cache stores keys and values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct CacheFormat {
     /// Of keys.
     pub keys: CacheType,
     /// Of values.
     pub values: CacheType,
-    /// Whether heads are mixed by a Hadamard matrix before they are rounded to few levels (see [`crate::math::hadamard`]). Types that are not
-    /// quantised are never mixed.
+    /// Whether heads are mixed by a Hadamard matrix before they are rounded to few levels (see [`crate::math::hadamard`]). Types that
+    /// are not quantised are never mixed.
     pub hadamard: bool,
 }
 

@@ -3,6 +3,7 @@
 
 use crate::attention::{BLOCK, CacheType, Numbers, PAGE, Part, TILE};
 use half::f16;
+use std::io::{self, Read, Write};
 
 /// Keys and values of one page.
 #[derive(Debug, Clone)]
@@ -67,6 +68,22 @@ impl Page {
         (self.keys.part(head, n_heads), self.values.part(head, n_heads))
     }
 
+    /// Writes all numbers, little-endian.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        [&self.keys, &self.values].into_iter().try_for_each(|side| side.write_to(out))
+    }
+
+    /// Fills all numbers with what [`Page::write_to`] wrote of a page of the same make.
+    ///
+    /// # Errors
+    /// Those of `from`.
+    pub fn read_from(&mut self, from: &mut impl Read) -> io::Result<()> {
+        [&mut self.keys, &mut self.values].into_iter().try_for_each(|side| side.read_from(from))
+    }
+
     /// All heads, to be written; the page's first token is at position `start`.
     pub fn slots_mut(&mut self, n_heads: usize, start: usize) -> impl Iterator<Item = PageSlot<'_>> {
         let sides = self.keys.parts_mut(n_heads).into_iter().zip(self.values.parts_mut(n_heads));
@@ -104,6 +121,27 @@ impl Side {
         Side { scales, numbers }
     }
 
+    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let f16s = |numbers: &[f16]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        out.write_all(&f16s(&self.scales))?;
+        out.write_all(&match &self.numbers {
+            Stored::F16(numbers) => f16s(numbers),
+            Stored::F32(numbers) => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            Stored::Q8_0(numbers) => numbers.iter().map(|&x| x as u8).collect(),
+            Stored::Q4_0(numbers) => numbers.clone(),
+        })
+    }
+
+    fn read_from(&mut self, from: &mut impl Read) -> io::Result<()> {
+        fill(&mut self.scales, from, f16::from_le_bytes)?;
+        match &mut self.numbers {
+            Stored::F16(numbers) => fill(numbers, from, f16::from_le_bytes),
+            Stored::F32(numbers) => fill(numbers, from, f32::from_le_bytes),
+            Stored::Q8_0(numbers) => fill(numbers, from, i8::from_le_bytes),
+            Stored::Q4_0(numbers) => from.read_exact(numbers),
+        }
+    }
+
     fn part(&self, head: usize, n_heads: usize) -> Part<'_> {
         let numbers = match &self.numbers {
             Stored::F16(all) => Numbers::F16(nth(all, head, n_heads)),
@@ -124,6 +162,14 @@ impl Side {
             Stored::Q4_0(all) => split(all, n_heads).map(|part| with_scales(NumbersMut::Q4_0(part))).collect(),
         }
     }
+}
+
+/// Reads all of `numbers`, of `N` bytes each.
+fn fill<T, const N: usize>(numbers: &mut [T], from: &mut impl Read, number: impl Fn([u8; N]) -> T) -> io::Result<()> {
+    let mut bytes = vec![0; N * numbers.len()];
+    from.read_exact(&mut bytes)?;
+    numbers.iter_mut().zip(bytes.as_chunks().0).for_each(|(x, &bytes)| *x = number(bytes));
+    Ok(())
 }
 
 /// Part `i` of `n` equal ones.
@@ -175,4 +221,49 @@ fn along<T>(all: &mut [T], line: Line) -> impl Iterator<Item = &mut T> {
 
 fn one_over(scale: f16) -> f32 {
     if scale == f16::ZERO { 0.0 } else { 1.0 / scale.to_f32() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Number `i` of a token's key (or value), as it was stored for head 1 of 2.
+    fn read(page: &Page, key: bool, width: usize, token: usize, i: usize) -> (f32, f32) {
+        let (keys, values) = page.parts(1, 2);
+        let part = if key { keys } else { values };
+        let line = |n: usize, i: usize| if key { (token / TILE * n + i) * TILE + token % TILE } else { token * n + i };
+        let scale = || {
+            let block = i / BLOCK;
+            part.scales[if key { line(width / BLOCK, block) } else { block * PAGE + token }].to_f32()
+        };
+        match part.numbers {
+            Numbers::F16(numbers) => (numbers[line(width, i)].to_f32(), 0.0),
+            Numbers::F32(numbers) => (numbers[line(width, i)], 0.0),
+            Numbers::Q8_0(numbers) => (f32::from(numbers[line(width, i)]) * scale(), scale()),
+            Numbers::Q4_0(numbers) => {
+                let byte = numbers[line(width / 2, i / BLOCK * 16 + i % 16)];
+                ((f32::from(byte >> (i % BLOCK / 16 * 4) & 15) - 8.0) * scale(), scale())
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_within_half_a_level() {
+        let x: Vec<f32> = (0..64).map(|i| (i as f32 * 1.3).sin() * (1.0 + i as f32)).collect();
+        let y: Vec<f32> = x.iter().map(|x| 0.5 - x).collect();
+        for (keys, values) in CacheType::ALL.into_iter().flat_map(|keys| CacheType::ALL.map(|values| (keys, values))) {
+            let mut page = Page::new((keys, values), 2, 64);
+            for position in [300, 317, 255 + 128] {
+                page.slots_mut(2, 256).nth(1).unwrap().write(position, &x, &y);
+                for i in 0..64 {
+                    for (key, want) in [(true, x[i]), (false, y[i])] {
+                        let (got, level) = read(&page, key, 64, position - 256, i);
+                        // The largest number on the side without a level of its own is off by one.
+                        let within = if level == 0.0 { want.abs() / 1024.0 } else { 1.05 * level.abs() };
+                        assert!((got - want).abs() <= within, "{keys:?}/{values:?} {position} {i}: {got} is not {want}");
+                    }
+                }
+            }
+        }
+    }
 }

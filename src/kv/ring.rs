@@ -8,7 +8,7 @@ use crate::error::SessionError;
 use std::ops::Range;
 
 /// What happens when a cache reaches its bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Policy {
     /// The oldest tokens leave, but for the first `sinks`.
     Ring {
@@ -34,7 +34,7 @@ pub struct Sight {
 }
 
 /// The tokens that stay, and how many there may be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ring {
     bound: usize,
     sinks: usize,
@@ -105,6 +105,16 @@ impl Ring {
         self.anchors = self.anchors.iter().flat_map(outside).collect();
     }
 
+    /// Whether the parts of a ring that was read from a file fit each other, and `len` tokens.
+    pub fn is_consistent(&self, len: usize) -> bool {
+        let end = len.max(self.sinks);
+        let apart = self.anchors.windows(2).all(|pair| pair[0].end < pair[1].start);
+        let inside = self.anchors.iter().all(|anchor| anchor.start < anchor.end && anchor.end <= end);
+        let anchored: u128 = self.anchors.iter().map(|anchor| anchor.len() as u128).sum();
+        let sizes_make_sense = len >> 48 == 0 && self.bound >> 62 == 0;
+        sizes_make_sense && apart && inside && self.gone <= len && anchored < self.bound as u128 && self.sinks < self.bound
+    }
+
     /// Forgets pins of tokens from position `len` on.
     pub fn truncate(&mut self, len: usize) {
         let end = len.max(self.sinks);
@@ -170,7 +180,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_kept_tokens_stand_as_if_nothing_else_had_been(bound in 2usize..40, sinks in 0usize..8, pin in 0usize..20, width in 0usize..6, len in 1usize..200) {
+        fn the_kept_tokens_stand_as_if_nothing_else_had_been(
+            bound in 2usize..40,
+            sinks in 0usize..8,
+            pin in 0usize..20,
+            width in 0usize..6,
+            len in 1usize..200,
+        ) {
             prop_assume!(sinks + width < bound);
             let mut ring = Ring::new(bound, sinks).unwrap();
             if pin + width <= len.min(bound) {

@@ -7,7 +7,7 @@ mod hadamard;
 mod norm;
 mod row;
 
-pub use activation::{Gated, activate};
+pub use activation::Activate;
 pub use hadamard::hadamard;
 pub use norm::normalise;
 pub use row::{add_scaled, softcap};

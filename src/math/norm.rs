@@ -9,7 +9,7 @@ use kinglet_quant::isa::{Isa, Level, Op};
 /// Where the lengths differ.
 pub fn normalise(level: Level, kind: NormKind, eps: f32, x: &[f32], w: &[f32], b: Option<&[f32]>, y: &mut [f32]) {
     assert!(x.len() == w.len() && x.len() == y.len() && b.is_none_or(|b| b.len() == x.len()), "a norm's lengths differ");
-    level.run(Normalise { kind, eps, x, w, b, y });
+    level.run_vectors(Normalise { kind, eps, x, w, b, y });
 }
 
 struct Normalise<'a> {

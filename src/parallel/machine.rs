@@ -1,6 +1,7 @@
 //! What this process may use of the machine: which cores (the affinity mask, a container's quota, hyper-threads and little cores are
 //! respected) and how much memory. Read from Linux's own tables; other systems give what the standard library knows.
 
+use super::mask::list as cpu_list;
 use std::fs;
 use std::path::Path;
 
@@ -42,17 +43,6 @@ fn total_memory(meminfo: &str) -> Option<u64> {
 /// The logical CPUs of the affinity mask, from the text of `/proc/self/status`.
 fn allowed_cpus(status: &str) -> Option<Vec<usize>> {
     cpu_list(status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?)
-}
-
-/// A list as Linux writes it: `0-3,8,10-11`.
-fn cpu_list(text: &str) -> Option<Vec<usize>> {
-    let mut cpus = Vec::new();
-    for part in text.trim().split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let range: std::ops::RangeInclusive<usize> = first.parse().ok()?..=last.parse().ok()?;
-        cpus.extend(range.take(1 << 16));
-    }
-    Some(cpus)
 }
 
 /// Physical cores among `cpus` that are nearly as fast as the fastest, by the tables in `folder` (`/sys/devices/system/cpu`). A CPU whose

@@ -3,7 +3,9 @@
 
 mod cut;
 pub mod machine;
+mod mask;
 mod team;
 
 pub use cut::{cut_by_cost, cut_evenly};
+pub use mask::CpuMask;
 pub use team::{Crew, Crossings, Team};

@@ -67,12 +67,9 @@ impl FromStr for Scheme {
                 return Err(PositionError::Twice { term: name.to_owned() });
             }
         }
-        let alone = |name: &str| text.split('+').any(|term| term.trim() == name) && text.contains('+');
-        if alone("file") || alone("none") || alone("nope") {
-            return Err(PositionError::Unknown {
-                term: text.to_owned(),
-                expected: "file or none by themselves, or rope and alibi joined by +",
-            });
+        let among = |name: &str| text.split('+').any(|term| term.trim() == name) && text.contains('+');
+        if among("none") || among("nope") || (scheme.file && scheme.rope.is_some()) {
+            return Err(PositionError::Unknown { term: text.to_owned(), expected: "none by itself, and file or rope but not both" });
         }
         Ok(scheme)
     }
@@ -90,20 +87,34 @@ impl Scheme {
     /// # Errors
     /// Where the model can't take it.
     pub fn apply(&self, spec: &mut Spec) -> Result<(), PositionError> {
-        if self.file {
-            return Ok(());
-        }
         let trained = spec.trained_context;
+        // A model that rotates in some layers goes on without in the others.
+        let rotates = spec.layers.iter().any(|layer| layer.attention.rope.is_some());
         for layer in &mut spec.layers {
             let attention = &mut layer.attention;
-            attention.rope = self.rope.as_ref().map(|change| change.of(attention, trained)).transpose()?;
-            attention.bias = self.alibi.map(|scale| match Bias::alibi(attention.n_heads, 8.0) {
-                Bias::Alibi { slopes } => Bias::Alibi { slopes: slopes.into_iter().map(|slope| slope * scale as f32).collect() },
-                other => other,
-            });
+            if !self.file {
+                let change = self.rope.as_ref().filter(|_| attention.rope.is_some() || !rotates);
+                attention.rope = change.map(|change| change.of(attention, trained)).transpose()?;
+                attention.bias = None;
+            }
+            if let Some(scale) = self.alibi {
+                attention.bias = Some(scaled_alibi(attention.n_heads, scale));
+            }
+        }
+        if !self.file {
+            spec.positions = None;
         }
         Ok(())
     }
+}
+
+/// ALiBi whose slopes are those of the paper times `scale`.
+fn scaled_alibi(n_heads: usize, scale: f64) -> Bias {
+    let mut bias = Bias::alibi(n_heads, 8.0);
+    if let Bias::Alibi { slopes } = &mut bias {
+        slopes.iter_mut().for_each(|slope| *slope *= scale as f32);
+    }
+    bias
 }
 
 impl RopeChange {
@@ -190,7 +201,8 @@ impl<'a> Options<'a> {
 }
 
 fn rope(mut options: Options<'_>) -> Result<RopeChange, PositionError> {
-    let kinds: [(&str, fn(f64) -> Scaling); 5] = [
+    type Of = fn(f64) -> Scaling;
+    let kinds: [(&str, Of); 5] = [
         ("linear", Scaling::Linear),
         ("ntk", Scaling::Ntk),
         ("dynamic", Scaling::Dynamic),
@@ -236,8 +248,18 @@ mod tests {
         let scheme: Scheme = "rope:yarn=4,orig=2048+alibi:scale=0.5".parse().unwrap();
         let rope = scheme.rope.unwrap();
         assert_eq!((rope.scaling, rope.original, scheme.alibi), (Some(Scaling::Yarn(4.0)), Some(2048), Some(0.5)));
-        for good in ["file", "none", "rope", "alibi", "rope:linear=2", "rope:ntk=4", "rope:base=500000", "rope:dynamic=2", "rope:llama3=8"]
-        {
+        for good in [
+            "file",
+            "none",
+            "rope",
+            "alibi",
+            "file+alibi",
+            "rope:linear=2",
+            "rope:ntk=4",
+            "rope:base=500000",
+            "rope:dynamic=2",
+            "rope:llama3=8",
+        ] {
             assert_eq!(good.parse::<Scheme>().unwrap().to_string(), good);
         }
     }
@@ -256,8 +278,8 @@ mod tests {
             ("rope:yarn=4,yarn=2", "once"),
             ("alibi:base=3", "alibi:scale"),
             ("rope+rope", "twice"),
-            ("none+alibi", "themselves"),
-            ("file+alibi", "themselves"),
+            ("none+alibi", "itself"),
+            ("file+rope", "not both"),
         ] {
             let error = bad.parse::<Scheme>().unwrap_err().to_string();
             assert!(error.contains(says), "{bad}: {error}");

@@ -14,12 +14,15 @@
 mod chat;
 mod generation;
 mod model;
+mod prompt_cache;
+mod save;
 mod speculation;
 mod stats;
 mod transcript;
 
 pub use generation::{Event, GenerateOptions, Generation};
 pub use model::{Model, ModelOptions};
+pub use prompt_cache::PromptCache;
 pub use stats::Stats;
 
 use crate::attention::PAGE;
@@ -73,7 +76,8 @@ impl Session {
         }
         let positions = Arc::new(model.decoder.positions(&model.file, context)?);
         // A context of very few tokens holds no four sinks; who asks for sinks gets them or an error.
-        let policy = options.policy.unwrap_or(Policy::Ring { sinks: DEFAULT_SINKS.min(context / 2) });
+        let ends = model.decoder.spec().longest().is_some();
+        let policy = options.policy.unwrap_or(if ends { Policy::Stop } else { Policy::Ring { sinks: DEFAULT_SINKS.min(context / 2) } });
         let cache = Cache::new(model.decoder.cache_shapes(), model.cache_format, context, policy)?;
         Ok(Session { model, tokens: Transcript::default(), cache, positions, logits: Vec::new(), stats: Stats::default() })
     }

@@ -32,7 +32,7 @@ pub struct ModelOptions {
 /// An opened model. Clones share everything; sessions of one model may run on different threads.
 #[derive(Clone)]
 pub struct Model {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl std::fmt::Debug for Model {

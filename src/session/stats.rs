@@ -18,6 +18,12 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// What a token took that was computed by itself, on average; `None` where there was none.
+    pub fn time_of_token(&self) -> Option<Duration> {
+        let tokens = u32::try_from(self.decoded_tokens).unwrap_or(u32::MAX);
+        (tokens > 0).then(|| self.decode_time / tokens)
+    }
+
     pub(super) fn add(&mut self, tokens: usize, time: Duration) {
         let (count, total) = match tokens {
             1 => (&mut self.decoded_tokens, &mut self.decode_time),

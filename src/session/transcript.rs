@@ -2,16 +2,38 @@
 //! can still be recognised as one that begins as the session did.
 
 use crate::types::TokenId;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 
 /// The newest tokens, and a hash of those before.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Transcript {
     tokens: Vec<TokenId>,
     /// Tokens before `tokens`.
     dropped: usize,
-    digest: DefaultHasher,
+    digest: Digest,
+}
+
+/// FNV-1a over tokens, the same on every machine and in every version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Digest(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Digest {
+    /// Adds a token.
+    pub fn push(&mut self, token: TokenId) {
+        for byte in token.0.to_le_bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
+    /// 16 hexadecimal digits.
+    pub fn name(self) -> String {
+        format!("{:016x}", self.0)
+    }
 }
 
 impl Transcript {
@@ -54,7 +76,7 @@ impl Transcript {
     pub fn drop_old(&mut self, keep: usize) {
         if self.tokens.len() > 2 * keep {
             for token in self.tokens.drain(..self.tokens.len() - keep) {
-                token.hash(&mut self.digest);
+                self.digest.push(token);
                 self.dropped += 1;
             }
         }
@@ -66,9 +88,9 @@ impl Transcript {
             return 0;
         }
         let (old, new) = text.split_at(self.dropped);
-        let mut digest = DefaultHasher::default();
-        old.iter().for_each(|token| token.hash(&mut digest));
-        if digest.finish() != self.digest.finish() {
+        let mut digest = Digest::default();
+        old.iter().for_each(|&token| digest.push(token));
+        if digest != self.digest {
             return 0;
         }
         self.dropped + self.tokens.iter().zip(new).take_while(|(a, b)| a == b).count()

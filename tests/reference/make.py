@@ -80,8 +80,59 @@ MODELS = {
         mlp_only_layers=[0]), torch.bfloat16),
 }  # fmt: skip
 
+# Families whose classes have other names for the sizes, or none: they state all of theirs.
+BARE = dict(vocab_size=40, bos_token_id=None, eos_token_id=None, pad_token_id=None)
+OWN_SIZES = {
+    "gpt2": ("GPT2", dict(n_embd=16, n_layer=2, n_head=4, n_positions=304), torch.float16),
+    "gpt2-scaled": ("GPT2", dict(n_embd=16, n_layer=2, n_head=2, n_positions=300, n_inner=24, activation_function="gelu",
+        layer_norm_epsilon=1e-4, scale_attn_by_inverse_layer_idx=True, tie_word_embeddings=False), torch.bfloat16),
+    "opt": ("OPT", dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, ffn_dim=24, max_position_embeddings=304), torch.float16),
+    "opt-narrow": ("OPT", dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, ffn_dim=24, max_position_embeddings=300,
+        do_layer_norm_before=False, word_embed_proj_dim=8, activation_function="gelu"), torch.bfloat16),
+    "xglm": ("XGLM", dict(d_model=16, num_layers=2, attention_heads=4, ffn_dim=24, max_position_embeddings=512), torch.float16),
+    "gptj": ("GPTJ", dict(n_embd=32, n_layer=2, n_head=4, n_positions=304, rotary_dim=6, n_inner=24), torch.float16),
+    "gptneox": ("GPTNeoX", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,
+        max_position_embeddings=512, rotary_pct=0.5), torch.float16),
+    "gptneox-sequential": ("GPTNeoX", dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=20,
+        max_position_embeddings=512, use_parallel_residual=False, hidden_act="gelu_new", layer_norm_eps=1e-4, rope_parameters=dict(
+        rope_type="linear", factor=3.0, rope_theta=500.0, partial_rotary_factor=0.75)), torch.bfloat16),
+    "phi2": ("Phi", dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, max_position_embeddings=512),
+        torch.float16),
+    "phi2-norms": ("Phi", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=20,
+        max_position_embeddings=512, qk_layernorm=True, rope_parameters=dict(
+        rope_type="default", rope_theta=800.0, partial_rotary_factor=0.75)), torch.bfloat16),
+    "stablelm": ("StableLm", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=24,
+        max_position_embeddings=512, use_qkv_bias=True, partial_rotary_factor=0.5), torch.float16),
+    "stablelm-parallel": ("StableLm", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        intermediate_size=20, max_position_embeddings=512, use_parallel_residual=True, qk_layernorm=True), torch.float16),
+    "starcoder2": ("Starcoder2", dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        intermediate_size=24, max_position_embeddings=512, rope_parameters=dict(rope_type="default", rope_theta=700.0)), torch.float16),
+    "starcoder2-window": ("Starcoder2", dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=1,
+        intermediate_size=24, max_position_embeddings=512, sliding_window=29, use_bias=False, norm_epsilon=1e-4,
+        tie_word_embeddings=False), torch.bfloat16),
+    "cohere": ("Cohere", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=20,
+        max_position_embeddings=512, use_qk_norm=True, logit_scale=0.3), torch.float16),
+    "cohere2": ("Cohere2", dict(hidden_size=16, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2, intermediate_size=20,
+        max_position_embeddings=512, sliding_window=23, logit_scale=0.4), torch.float16),
+    "falcon": ("Falcon", dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, num_kv_heads=1, max_position_embeddings=2048),
+        torch.float16),
+    "falcon-grouped": ("Falcon", dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, num_kv_heads=2,
+        new_decoder_architecture=True, max_position_embeddings=2048), torch.float16),
+    "falcon-alibi": ("Falcon", dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=6, ffn_hidden_size=20, alibi=True,
+        multi_query=False, parallel_attn=False, bias=True, activation="gelu_new"), torch.bfloat16),
+    "mpt": ("Mpt", dict(d_model=24, n_layers=2, n_heads=6, max_seq_len=512, attn_config=dict(clip_qkv=1.5)), torch.float16),
+    "mpt-steep": ("Mpt", dict(d_model=20, n_layers=1, n_heads=5, max_seq_len=512, layer_norm_epsilon=1e-4, tie_word_embeddings=False,
+        attn_config=dict(softmax_scale=0.7, alibi_bias_max=3)), torch.bfloat16),
+    "bloom": ("Bloom", dict(hidden_size=24, n_layer=2, n_head=6), torch.float16),
+}  # fmt: skip
+
+# Keys that published files have, and llama.cpp's converter needs, but transformers no longer writes.
+PUBLISHED = {"gpt2": dict(n_ctx=304), "gptneox": dict(rotary_pct=0.5), "cohere2": dict(rotary_pct=1.0)}
+
 # Converted to GGUF too; the logits are those of the folder, since conversion keeps all bits of f16.
-GGUF = ["llama", "llama-llama3", "smollm3", "qwen2-yarn", "qwen3", "gemma3", "phi3-longrope", "olmo2", "granite", "mixtral"]
+GGUF = ["llama", "llama-llama3", "smollm3", "qwen2-yarn", "qwen3", "gemma3", "phi3-longrope", "olmo2", "granite", "mixtral", "gpt2",
+    "gptneox", "phi2", "stablelm", "stablelm-parallel", "starcoder2", "cohere", "cohere2", "falcon", "falcon-grouped", "mpt",
+    "bloom"]  # fmt: skip
 
 
 def randomise(model, generator):
@@ -89,15 +140,16 @@ def randomise(model, generator):
     offset = 0.0 if "Gemma" in type(model).__name__ else 1.0
     for name, weight in model.named_parameters():
         noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
-        if "norm" in name:
-            value = offset + 0.3 * noise
-        elif name.endswith("bias"):
+        if name.endswith("bias"):
             value = 0.4 * noise
-        elif "embed_tokens" in name:
+        elif "norm" in name or weight.dim() == 1:
+            value = offset + 0.3 * noise
+        elif any(part in name for part in ("embed_", "embeddings", "wte", "wpe")) and "embed_out" not in name:
             value = noise / (math.sqrt(weight.shape[-1]) if "Gemma" in type(model).__name__ else 1.0)
         else:
-            gain = 2.0 if any(part in name for part in ("q_proj", "k_proj", "qkv_proj", "lm_head")) else 1.3
-            value = gain * noise / math.sqrt(weight.shape[-1])
+            gain = 2.0 if any(part in name for part in ("q_proj", "k_proj", "qkv", "c_attn", "query_key", "lm_head", "embed_out")) else 1.3
+            inputs = weight.shape[0] if "GPT2" in type(model).__name__ and "lm_head" not in name else weight.shape[-1]
+            value = gain * noise / math.sqrt(inputs)
         weight.data.copy_(value)
 
 
@@ -116,10 +168,30 @@ def logits_of(model, tokens):
     for module in model.modules():
         if type(module).__name__.endswith("TopKRouter"):
             module.register_forward_hook(watch)
+    # XGLM makes a tensor of the least float64 without saying of which type.
+    torch.set_default_dtype(torch.float64 if "XGLM" in type(model).__name__ else torch.float32)
     with torch.no_grad():
         logits = model.double().eval()(tokens[None].long(), use_cache=False).logits[0]
+    torch.set_default_dtype(torch.float32)
     positions = torch.tensor([*range(0, POSITIONS, 20), POSITIONS - 1], dtype=torch.int32)
     return positions, logits[positions.long()].float().contiguous(), min(margins, default=1.0)
+
+
+def mend(model):
+    """Where transformers computes something else than the models' authors did, puts theirs in its place."""
+    kind = type(model).__name__
+    if kind.startswith("Falcon"):
+        # It rounds ALiBi's products of slope and position to bf16.
+        falcon = importlib.import_module("transformers.models.falcon.modeling_falcon")
+        falcon.build_alibi_tensor = importlib.import_module("transformers.models.bloom.modeling_bloom").build_alibi_tensor
+    if kind.startswith("Mpt"):
+        # It leaves the configuration's slopes out.
+        mpt = importlib.import_module("transformers.models.mpt.modeling_mpt")
+        steepest = model.config.attn_config.alibi_bias_max
+        model.transformer.build_mpt_alibi_tensor = lambda heads, length, device=None: mpt.build_mpt_alibi_tensor(
+            heads, length, steepest, device
+        )
+    return model
 
 
 def save_expected(path, model, tokens):
@@ -131,10 +203,11 @@ def save_expected(path, model, tokens):
 
 
 def make(name):
-    kind, changes, dtype = MODELS[name]
-    sizes = {key: value for key, value in {**SIZES, **changes}.items() if key != "head_dim" or value is not None}
+    kind, changes, dtype = {**MODELS, **OWN_SIZES}[name]
+    common = BARE if name in OWN_SIZES else SIZES
+    sizes = {key: value for key, value in {**common, **changes}.items() if key != "head_dim" or value is not None}
     config = getattr(transformers, f"{kind}Config")(**sizes, attn_implementation="eager")
-    model_class = getattr(transformers, f"{kind.removesuffix('Text')}ForCausalLM")
+    model_class = getattr(transformers, f"{kind.removesuffix('Text')}{'LMHeadModel' if kind == 'GPT2' else 'ForCausalLM'}")
     folder = OUT / name
     shutil.rmtree(folder, ignore_errors=True)
     # Another seed where a row hardly prefers its experts: rounding would choose others.
@@ -142,8 +215,10 @@ def make(name):
         model = model_class(config).double()
         randomise(model, torch.Generator().manual_seed(seed))
         model.to(dtype).save_pretrained(folder)
-        exact = model_class.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager", experts_implementation="eager")
-        if save_expected(folder / "expected.safetensors", exact, tokens_for(config.vocab_size)) > 2e-3:
+        # Falcon's eager attention adds ALiBi twice.
+        attention = "sdpa" if getattr(config, "alibi", False) else "eager"
+        exact = model_class.from_pretrained(folder, dtype=torch.float64, attn_implementation=attention, experts_implementation="eager")
+        if save_expected(folder / "expected.safetensors", mend(exact), tokens_for(config.vocab_size)) > 2e-3:
             break
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "model.safetensors").chmod(0o644)
@@ -162,15 +237,19 @@ def convert(name):
         (folder / "expected.safetensors").unlink()
         # Gemma's converter adds 1 to the norms' weights in the file's own type: in f16 that would round them.
         weights = load_file(folder / "model.safetensors")
+        # StableLM's converter means to stack the heads' norms, and loses them.
+        for stem in sorted({key.partition(".norms.")[0] for key in weights if ".norms." in key}):
+            heads = [weights.pop(f"{stem}.norms.{head}.weight") for head in range(sum(key.startswith(f"{stem}.norms.") for key in weights))]
+            weights[f"{stem}.weight"] = torch.stack(heads)
         save_file({key: value.float() for key, value in weights.items()}, folder / "model.safetensors", {"format": "pt"})
         # Gemma 3's converter counts the tokens here.
         vocabulary = {f"t{i}": i for i in range(config["vocab_size"])}
         (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocabulary}, "added_tokens": []}))
-        model_class = conversion.get_model_class(config["architectures"][0])
+        model_class = conversion.get_model_class(config["architectures"][0].replace("Mpt", "MPT"))
 
         def no_vocabulary(self):
             self.gguf_writer.add_tokenizer_model("none")
-            if config["model_type"] not in ("llama", "smollm3", "granite", "mixtral"):
+            if config["model_type"] not in ("llama", "smollm3", "granite", "mixtral", "cohere", "cohere2"):
                 self.gguf_writer.add_vocab_size(config["vocab_size"])
             # The converter writes Gemma 3's own pattern, six layers long, by leaving it out.
             if config["model_type"] == "gemma3_text":
@@ -179,7 +258,9 @@ def convert(name):
         model_class.set_vocab = no_vocabulary
         target = OUT / f"{name}.gguf"
         with torch.inference_mode():
-            model_class(folder, gguf.LlamaFileType.MOSTLY_F16, target, model_name=f"kinglet test {name}").write()
+            model = model_class(folder, gguf.LlamaFileType.MOSTLY_F16, target, model_name=f"kinglet test {name}")
+            model.hparams |= PUBLISHED.get(name, {})
+            model.write()
     print(f"{target.name}: {target.stat().st_size} bytes")
 
 
@@ -265,7 +346,7 @@ def quantised():
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gguf", action="store_true", help="convert as well")
-    parser.add_argument("names", nargs="*", default=[*MODELS, "llama-quantised"])
+    parser.add_argument("names", nargs="*", default=[*MODELS, *OWN_SIZES, "llama-quantised"])
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     for name in chosen.names:

@@ -6,7 +6,7 @@ use crate::error::ModelError;
 use crate::reader::Reader;
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Pairing, Spec};
+use crate::spec::{Activation, NormKind, Pairing, Spec};
 
 pub(super) const FAMILY: Family = Family { name: "gemma", gguf: &["gemma"], hugging_face: &["gemma"], describe };
 
@@ -14,12 +14,13 @@ pub(super) const FAMILY: Family = Family { name: "gemma", gguf: &["gemma"], hugg
 const DEFAULTS: Defaults = Defaults {
     n_layers: 28,
     d_model: 3072,
-    d_ff: 24576,
+    d_ff: Some(24576),
     n_vocab: 256_000,
     context: 8192,
     n_heads: 16,
     n_kv_heads: Some(16),
     d_head: Some(256),
+    norm: NormKind::Rms,
     eps: 1e-6,
     tied: true,
     activation: Activation::GeluTanh,

@@ -9,7 +9,7 @@ use crate::names::{self, Key, key};
 use crate::reader::Reader;
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Attention, Pairing, Spec};
+use crate::spec::{Activation, Attention, NormKind, Pairing, Spec};
 use crate::window::{Sliding, Windows};
 
 pub(super) const FAMILY: Family = Family { name: "gemma2", gguf: &["gemma2"], hugging_face: &["gemma2"], describe };
@@ -18,12 +18,13 @@ pub(super) const FAMILY: Family = Family { name: "gemma2", gguf: &["gemma2"], hu
 const DEFAULTS: Defaults = Defaults {
     n_layers: 26,
     d_model: 2304,
-    d_ff: 9216,
+    d_ff: Some(9216),
     n_vocab: 256_000,
     context: 8192,
     n_heads: 8,
     n_kv_heads: Some(4),
     d_head: Some(256),
+    norm: NormKind::Rms,
     eps: 1e-6,
     tied: true,
     activation: Activation::GeluTanh,

@@ -8,7 +8,7 @@ use crate::names::{Key, key};
 use crate::reader::Reader;
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Attention, Pairing, Spec};
+use crate::spec::{Activation, Attention, NormKind, Pairing, Spec};
 
 pub(super) const FAMILY: Family = Family { name: "granite", gguf: &["granite"], hugging_face: &["granite"], describe };
 
@@ -16,12 +16,13 @@ pub(super) const FAMILY: Family = Family { name: "granite", gguf: &["granite"], 
 const DEFAULTS: Defaults = Defaults {
     n_layers: 32,
     d_model: 4096,
-    d_ff: 11008,
+    d_ff: Some(11008),
     n_vocab: 32000,
     context: 2048,
     n_heads: 32,
     n_kv_heads: None,
     d_head: None,
+    norm: NormKind::Rms,
     eps: 1e-6,
     tied: false,
     activation: Activation::Silu,

@@ -11,7 +11,7 @@ use crate::metadata::Layout;
 use crate::reader::{Reader, limits};
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Pairing, Spec};
+use crate::spec::{Activation, NormKind, Pairing, Spec};
 use crate::window::{Sliding, Windows};
 
 pub(super) const FAMILY: Family = Family { name: "llama", gguf: &["llama"], hugging_face: &["llama"], describe };
@@ -20,12 +20,13 @@ pub(super) const FAMILY: Family = Family { name: "llama", gguf: &["llama"], hugg
 const DEFAULTS: Defaults = Defaults {
     n_layers: 32,
     d_model: 4096,
-    d_ff: 11008,
+    d_ff: Some(11008),
     n_vocab: 32000,
     context: 2048,
     n_heads: 32,
     n_kv_heads: None,
     d_head: None,
+    norm: NormKind::Rms,
     eps: 1e-6,
     tied: false,
     activation: Activation::Silu,

@@ -8,7 +8,7 @@ use crate::error::ModelError;
 use crate::names::{Key, key};
 use crate::reader::Reader;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Spec};
+use crate::spec::{Activation, NormKind, Spec};
 
 pub(super) const FAMILY: Family = Family { name: "mistral", gguf: &["mistral3"], hugging_face: &["mistral"], describe };
 
@@ -16,12 +16,13 @@ pub(super) const FAMILY: Family = Family { name: "mistral", gguf: &["mistral3"],
 const DEFAULTS: Defaults = Defaults {
     n_layers: 32,
     d_model: 4096,
-    d_ff: 14336,
+    d_ff: Some(14336),
     n_vocab: 32000,
     context: 131_072,
     n_heads: 32,
     n_kv_heads: Some(8),
     d_head: None,
+    norm: NormKind::Rms,
     eps: 1e-6,
     tied: false,
     activation: Activation::Silu,

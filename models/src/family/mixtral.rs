@@ -9,7 +9,7 @@ use crate::names::{EXPERTS, ExpertNames, Key, key, name};
 use crate::reader::{Reader, limits};
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Pairing, Spec};
+use crate::spec::{Activation, NormKind, Pairing, Spec};
 use crate::window::{Sliding, Windows};
 
 pub(super) const FAMILY: Family = Family { name: "mixtral", gguf: &[], hugging_face: &["mixtral"], describe };
@@ -18,12 +18,13 @@ pub(super) const FAMILY: Family = Family { name: "mixtral", gguf: &[], hugging_f
 const DEFAULTS: Defaults = Defaults {
     n_layers: 32,
     d_model: 4096,
-    d_ff: 14336,
+    d_ff: Some(14336),
     n_vocab: 32000,
     context: 131_072,
     n_heads: 32,
     n_kv_heads: Some(8),
     d_head: None,
+    norm: NormKind::Rms,
     eps: 1e-5,
     tied: false,
     activation: Activation::Silu,

@@ -1,18 +1,31 @@
 //! The list of families, and the way from a file's architecture to one of them.
 
+mod bloom;
+mod cohere;
+mod cohere2;
+mod falcon;
 mod gemma;
 mod gemma2;
 mod gemma3;
+mod gpt2;
+mod gptj;
+mod gptneox;
 mod granite;
 mod llama;
 mod mistral;
 mod mixtral;
+mod mpt;
 mod olmo2;
+mod opt;
+mod phi2;
 mod phi3;
 mod qwen2;
 mod qwen3;
 mod qwen3moe;
 mod smollm3;
+mod stablelm;
+mod starcoder2;
+mod xglm;
 
 use crate::error::ModelError;
 use crate::metadata::{Layout, Metadata, Value};
@@ -42,11 +55,24 @@ pub const FAMILIES: &[Family] = &[
     gemma::FAMILY,
     gemma2::FAMILY,
     gemma3::FAMILY,
+    phi2::FAMILY,
     phi3::FAMILY,
     olmo2::FAMILY,
     granite::FAMILY,
     mixtral::FAMILY,
     qwen3moe::FAMILY,
+    gpt2::FAMILY,
+    opt::FAMILY,
+    xglm::FAMILY,
+    gptj::FAMILY,
+    gptneox::FAMILY,
+    stablelm::FAMILY,
+    starcoder2::FAMILY,
+    cohere::FAMILY,
+    cohere2::FAMILY,
+    falcon::FAMILY,
+    mpt::FAMILY,
+    bloom::FAMILY,
 ];
 
 impl Family {

@@ -9,7 +9,7 @@ use crate::names;
 use crate::reader::Reader;
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Attention, Layer, Pairing, Spec};
+use crate::spec::{Activation, Attention, Layer, NormKind, Pairing, Residual, Spec};
 use crate::window::{Sliding, Windows};
 
 pub(super) const FAMILY: Family = Family { name: "olmo2", gguf: &["olmo2"], hugging_face: &["olmo2", "olmo3"], describe };
@@ -18,12 +18,13 @@ pub(super) const FAMILY: Family = Family { name: "olmo2", gguf: &["olmo2"], hugg
 const DEFAULTS: Defaults = Defaults {
     n_layers: 32,
     d_model: 4096,
-    d_ff: 11008,
+    d_ff: Some(11008),
     n_vocab: 50304,
     context: 2048,
     n_heads: 32,
     n_kv_heads: None,
     d_head: None,
+    norm: NormKind::Rms,
     eps: 1e-5,
     tied: false,
     activation: Activation::Silu,
@@ -42,6 +43,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     decoder.spec("olmo2", |layer| {
         let rope = if windows[layer].is_some() { &sliding } else { &full };
         Ok(Layer {
+            residual: Residual::Sequential,
             attention_norm: None,
             attention: Attention { qk_norm: Some(decoder.qk_norm(layer, false)?), ..decoder.attention(layer, Some(rope), windows[layer])? },
             attention_post_norm: Some(decoder.norm(names::ATTENTION_POST_NORM, layer)?),

@@ -10,7 +10,7 @@ use crate::names::{Name, name};
 use crate::reader::Reader;
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Pairing, Spec};
+use crate::spec::{Activation, NormKind, Pairing, Spec};
 use crate::window::{Sliding, Windows};
 
 pub(super) const FAMILY: Family = Family { name: "phi3", gguf: &["phi3"], hugging_face: &["phi3"], describe };
@@ -19,12 +19,13 @@ pub(super) const FAMILY: Family = Family { name: "phi3", gguf: &["phi3"], huggin
 const DEFAULTS: Defaults = Defaults {
     n_layers: 32,
     d_model: 3072,
-    d_ff: 8192,
+    d_ff: Some(8192),
     n_vocab: 32064,
     context: 4096,
     n_heads: 32,
     n_kv_heads: None,
     d_head: None,
+    norm: NormKind::Rms,
     eps: 1e-5,
     tied: false,
     activation: Activation::Silu,
@@ -32,7 +33,7 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 /// Where an older file says `yarn` it means LongRoPE.
-const ROPE: RopeStyle = RopeStyle { gguf_pairing: Pairing::Halves, original: Some(4096), renamed: &[("yarn", "longrope")] };
+const ROPE: RopeStyle = RopeStyle { original: Some(4096), renamed: &[("yarn", "longrope")], ..RopeStyle::new(Pairing::Halves) };
 
 /// Gate above up.
 const GATE_UP: Name = name("blk.{}.ffn_up", "layers.{}.mlp.gate_up_proj");

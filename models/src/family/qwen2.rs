@@ -7,7 +7,7 @@ use crate::names::{self, Key, Name, key};
 use crate::reader::{Reader, limits};
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Pairing, Spec};
+use crate::spec::{Activation, NormKind, Pairing, Spec};
 use crate::window::{Sliding, Windows};
 
 pub(super) const FAMILY: Family = Family { name: "qwen2", gguf: &["qwen2"], hugging_face: &["qwen2"], describe };
@@ -16,12 +16,13 @@ pub(super) const FAMILY: Family = Family { name: "qwen2", gguf: &["qwen2"], hugg
 const DEFAULTS: Defaults = Defaults {
     n_layers: 32,
     d_model: 4096,
-    d_ff: 22016,
+    d_ff: Some(22016),
     n_vocab: 151_936,
     context: 32768,
     n_heads: 32,
     n_kv_heads: Some(32),
     d_head: None,
+    norm: NormKind::Rms,
     eps: 1e-6,
     tied: false,
     activation: Activation::Silu,

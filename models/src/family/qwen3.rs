@@ -6,7 +6,7 @@ use crate::error::ModelError;
 use crate::reader::Reader;
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Attention, Pairing, Spec};
+use crate::spec::{Activation, Attention, NormKind, Pairing, Spec};
 
 pub(super) const FAMILY: Family = Family { name: "qwen3", gguf: &["qwen3"], hugging_face: &["qwen3"], describe };
 
@@ -14,12 +14,13 @@ pub(super) const FAMILY: Family = Family { name: "qwen3", gguf: &["qwen3"], hugg
 const DEFAULTS: Defaults = Defaults {
     n_layers: 32,
     d_model: 4096,
-    d_ff: 22016,
+    d_ff: Some(22016),
     n_vocab: 151_936,
     context: 32768,
     n_heads: 32,
     n_kv_heads: Some(32),
     d_head: Some(128),
+    norm: NormKind::Rms,
     eps: 1e-6,
     tied: false,
     activation: Activation::Silu,

@@ -10,7 +10,7 @@ use crate::names::{EXPERTS, Key, key};
 use crate::reader::{Reader, limits, shown, wrong};
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Attention, Pairing, Spec};
+use crate::spec::{Activation, Attention, NormKind, Pairing, Spec};
 use crate::window::{Sliding, Windows};
 
 pub(super) const FAMILY: Family = Family { name: "qwen3moe", gguf: &["qwen3moe"], hugging_face: &["qwen3_moe"], describe };
@@ -19,12 +19,13 @@ pub(super) const FAMILY: Family = Family { name: "qwen3moe", gguf: &["qwen3moe"]
 const DEFAULTS: Defaults = Defaults {
     n_layers: 24,
     d_model: 2048,
-    d_ff: 6144,
+    d_ff: Some(6144),
     n_vocab: 151_936,
     context: 32768,
     n_heads: 32,
     n_kv_heads: Some(4),
     d_head: None,
+    norm: NormKind::Rms,
     eps: 1e-6,
     tied: false,
     activation: Activation::Silu,

@@ -10,7 +10,7 @@ use crate::names::{Key, key};
 use crate::reader::{Reader, limits, wrong};
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Pairing, Spec};
+use crate::spec::{Activation, NormKind, Pairing, Spec};
 use crate::window::{Sliding, Windows};
 
 pub(super) const FAMILY: Family = Family { name: "smollm3", gguf: &["smollm3"], hugging_face: &["smollm3"], describe };
@@ -19,12 +19,13 @@ pub(super) const FAMILY: Family = Family { name: "smollm3", gguf: &["smollm3"], 
 const DEFAULTS: Defaults = Defaults {
     n_layers: 36,
     d_model: 2048,
-    d_ff: 11008,
+    d_ff: Some(11008),
     n_vocab: 128_256,
     context: 32768,
     n_heads: 16,
     n_kv_heads: Some(4),
     d_head: None,
+    norm: NormKind::Rms,
     eps: 1e-6,
     tied: true,
     activation: Activation::Silu,

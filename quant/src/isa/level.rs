@@ -1,7 +1,9 @@
 //! The list of levels, and which of them to use: the best that the CPU has, unless `KINGLET_ISA` asks for another.
 
+#[cfg(all(target_arch = "x86_64", test))]
+use super::avx_vnni::model::AvxVnniModel;
 #[cfg(target_arch = "x86_64")]
-use super::{Avx2, Avx512Vnni};
+use super::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 use super::{Isa, Op, Scalar};
 use std::fmt;
 
@@ -12,6 +14,10 @@ pub enum Level {
     Scalar,
     /// 256-bit vectors: AVX2 with FMA and F16C (Intel from 2013, AMD from 2015).
     Avx2,
+    /// 256-bit vectors with byte dot products: AVX2 and AVX-VNNI (Intel Alder Lake, AMD Zen 5 and later).
+    AvxVnni,
+    /// 512-bit vectors: AVX-512 F, BW, VL and DQ (Intel Skylake-X).
+    Avx512,
     /// 512-bit vectors with byte dot products: AVX-512 F, BW, VL, DQ and VNNI (Intel Ice Lake, AMD Zen 4 and later).
     Avx512Vnni,
 }
@@ -39,13 +45,15 @@ fn names(levels: &[Level]) -> String {
 
 impl Level {
     /// All levels, the best last.
-    pub const ALL: [Level; 3] = [Level::Scalar, Level::Avx2, Level::Avx512Vnni];
+    pub const ALL: [Level; 5] = [Level::Scalar, Level::Avx2, Level::AvxVnni, Level::Avx512, Level::Avx512Vnni];
 
     /// The name that `KINGLET_ISA` takes.
     pub fn name(self) -> &'static str {
         match self {
             Level::Scalar => "scalar",
             Level::Avx2 => "avx2",
+            Level::AvxVnni => "avxvnni",
+            Level::Avx512 => "avx512",
             Level::Avx512Vnni => "avx512vnni",
         }
     }
@@ -71,6 +79,8 @@ impl Level {
         match self {
             Level::Scalar => true,
             Level::Avx2 => Avx2::new().is_some(),
+            Level::AvxVnni => AvxVnni::new().is_some(),
+            Level::Avx512 => Avx512::new().is_some(),
             Level::Avx512Vnni => Avx512Vnni::new().is_some(),
         }
     }
@@ -78,6 +88,23 @@ impl Level {
     #[cfg(not(target_arch = "x86_64"))]
     fn is_available(self) -> bool {
         self == Level::Scalar
+    }
+
+    /// Runs `op`, which multiplies no bytes, with this level's vectors: it is compiled once for each width, not for each level.
+    ///
+    /// # Panics
+    /// Where this CPU does not have the level ([`Level::available`]).
+    #[inline]
+    pub fn run_vectors<O: Op>(self, op: O) -> O::Output {
+        match self {
+            Level::Scalar => Scalar.vectorize(op),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::AvxVnni => Avx2::new().expect("this CPU has AVX2").vectorize(op),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 | Level::Avx512Vnni => Avx512::new().expect("this CPU has AVX-512").vectorize(op),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => panic!("this CPU does not have {self}"),
+        }
     }
 
     /// Runs `op` with this level's instructions.
@@ -90,6 +117,12 @@ impl Level {
             Level::Scalar => Scalar.vectorize(op),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => Avx2::new().expect("this CPU has AVX2").vectorize(op),
+            #[cfg(all(target_arch = "x86_64", test))]
+            Level::AvxVnni if AvxVnni::new().is_none() => AvxVnniModel::new().expect("this CPU has AVX2").vectorize(op),
+            #[cfg(target_arch = "x86_64")]
+            Level::AvxVnni => AvxVnni::new().expect("this CPU has AVX-VNNI").vectorize(op),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => Avx512::new().expect("this CPU has AVX-512").vectorize(op),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => Avx512Vnni::new().expect("this CPU has AVX-512 VNNI").vectorize(op),
             #[cfg(not(target_arch = "x86_64"))]

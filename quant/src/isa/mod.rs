@@ -1,5 +1,6 @@
-//! Instruction-set levels: one file each with the same few dozen primitives, so that a kernel is written once and compiled for
-//! every level. A level's *token* ([`Isa`]) can be had only on a CPU that has the level; that makes its primitives safe to call.
+//! Instruction-set levels: the same few dozen primitives for each, so that a kernel is written once and compiled for every level. The
+//! vectors of x86 are in `ymm.rs` and `zmm.rs`; a level's own file says how it multiplies bytes and which features it needs. A level's
+//! *token* ([`Isa`]) can be had only on a CPU that has the level; that makes its primitives safe to call.
 //!
 //! A kernel is a struct with its operands that implements [`Op`]; [`Level::run`] compiles its body once for each level and calls
 //! the right one. Everything a body calls is `#[inline(always)]`, so that it ends up inside the one function that has the level's
@@ -30,14 +31,26 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_vnni;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
+#[cfg(target_arch = "x86_64")]
+mod bytes;
 mod float;
 mod level;
+mod rows;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod ymm;
+#[cfg(target_arch = "x86_64")]
+mod zmm;
 
 pub use level::{Level, LevelError};
+pub use rows::Rows;
 pub use scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
-pub use {avx2::Avx2, avx512::Avx512Vnni};
+pub use {avx_vnni::AvxVnni, avx2::Avx2, avx512::Avx512, avx512_vnni::Avx512Vnni};
 
 use half::{bf16, f16};
 
@@ -63,6 +76,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     const SIGNED_BYTES: bool;
     /// Columns of activations that a kernel multiplies at a time: as many as the registers hold sums for, two vectors of rows each.
     const COLUMNS: usize;
+    /// Sums that a kernel of one or two outputs keeps apart for each, so that a [`dot`](Isa::dot) need not wait for the last one.
+    const CHAINS: usize;
     /// A vector of f32.
     type F: Copy + Send + Sync;
     /// The outcome of a comparison, lane by lane.
@@ -145,9 +160,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn store_i32(self, out: &mut [i32], x: Self::I);
     /// Stores to the first `LANES` of `out`; numbers beyond an i8 become its nearest one.
     fn store_i8(self, out: &mut [i8], x: Self::I);
-    /// Lane `i` of result `t` is the four bytes from `i × stride + 4t` on: 16 bytes of each of `LANES` rows, turned so that a lane is
-    /// a row. Panics where `bytes` end before `(LANES − 1) × stride + 16`.
-    fn transpose(self, bytes: &[u8], stride: usize) -> [Self::I; 4];
+    /// Lane `i` of result `t` is the four bytes from `at + 4t` on of row `i`: 16 bytes of each of `LANES` rows, turned so that a lane is
+    /// a row. Panics where the window ends before, or has fewer rows.
+    fn transpose(self, rows: Rows<'_>, at: usize) -> [Self::I; 4];
     /// `a & b`
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     /// `a | b`
@@ -164,8 +179,10 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn sar(self, a: Self::I, n: u32) -> Self::I;
     /// Byte by byte `table[index]`; each byte of `index` is below 16.
     fn lookup(self, table: &[u8; 16], index: Self::I) -> Self::I;
-    /// Byte `i` of a lane is 16 where bit `4t + i` of that lane of `bits` is set, else 0.
-    fn sixteens(self, bits: Self::I, t: u32) -> Self::I;
+    /// `a`, whose bytes are below 16, with 16 added to byte `i` of a lane where bit `4t + i` of that lane of `bits` is set.
+    fn add_sixteens(self, a: Self::I, bits: Self::I, t: u32) -> Self::I;
+    /// Lane by lane the upper 16 bits of `low` and above them the lower 16 bits of `high`: what lies across two dwords of a row.
+    fn across(self, low: Self::I, high: Self::I) -> Self::I;
     /// Integers to floats.
     fn to_f32(self, a: Self::I) -> Self::F;
     /// Floats to the nearest integers, halves to even; anything for those beyond an i32.
@@ -174,6 +191,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn bits_to_f32(self, a: Self::I) -> Self::F;
     /// The lower 16 bits of each lane, which are a half float, as f32.
     fn f16_to_f32(self, a: Self::I) -> Self::F;
+    /// The lower and the upper 16 bits of each lane, which are half floats, as f32.
+    fn f16s_to_f32(self, a: Self::I) -> (Self::F, Self::F);
     /// The wrapping sum of all lanes.
     fn reduce_i32(self, a: Self::I) -> i32;
 
@@ -188,8 +207,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// `total`, as given to [`start`](Isa::start), plus the products that were added since.
     fn finish(self, bits: u32, total: Self::I, sum: Self::Sum) -> Self::I;
 
-    /// Begins to load the cache lines of `bytes[from..to]`, as far as they exist: into the first cache where `near`, else the second.
-    fn prefetch(self, bytes: &[u8], from: usize, to: usize, near: bool);
+    /// Begins to load `lines` cache lines of `bytes` from `at` on: into the first cache where `near`, else the second. Nothing is read,
+    /// so they may lie beyond.
+    fn prefetch(self, bytes: &[u8], at: usize, lines: usize, near: bool);
     /// Begins to load the cache line that holds, or would hold, `items[at]` into the first cache. Nothing is read, so `at` may lie beyond.
     fn fetch<T>(self, items: &[T], at: usize);
 

@@ -2,7 +2,7 @@
 //! function call) and is there so that everything runs everywhere, with the same bits. The larger operations stay functions: inlined, they
 //! would be half of the crate's machine code.
 
-use super::{Isa, Level, Op};
+use super::{Isa, Level, Op, Rows};
 use half::{bf16, f16};
 use std::array::from_fn;
 
@@ -18,6 +18,7 @@ impl Isa for Scalar {
     const LANES: usize = 8;
     const SIGNED_BYTES: bool = true;
     const COLUMNS: usize = 1;
+    const CHAINS: usize = 1;
     type F = F;
     type Mask = [bool; 8];
     type I = I;
@@ -203,9 +204,8 @@ impl Isa for Scalar {
     }
 
     #[inline(never)]
-    fn transpose(self, bytes: &[u8], stride: usize) -> [I; 4] {
-        let dword = |at: usize| i32::from_le_bytes(*bytes[at..].first_chunk().expect("16 bytes of 8 rows"));
-        from_fn(|t| from_fn(|lane| dword(lane * stride + 4 * t)))
+    fn transpose(self, rows: Rows<'_>, at: usize) -> [I; 4] {
+        from_fn(|t| from_fn(|lane| i32::from_le_bytes(rows.four(lane, at + 4 * t))))
     }
 
     #[inline]
@@ -249,8 +249,13 @@ impl Isa for Scalar {
     }
 
     #[inline(never)]
-    fn sixteens(self, bits: I, t: u32) -> I {
-        bits.map(|bits| i32::from_le_bytes(from_fn(|i| ((bits >> (4 * t + i as u32) & 1) as u8) << 4)))
+    fn add_sixteens(self, a: I, bits: I, t: u32) -> I {
+        from_fn(|lane| a[lane] + i32::from_le_bytes(from_fn(|i| ((bits[lane] >> (4 * t + i as u32) & 1) as u8) << 4)))
+    }
+
+    #[inline]
+    fn across(self, low: I, high: I) -> I {
+        from_fn(|i| (low[i] as u32 >> 16) as i32 | high[i] << 16)
     }
 
     #[inline]
@@ -271,6 +276,11 @@ impl Isa for Scalar {
     #[inline(never)]
     fn f16_to_f32(self, a: I) -> F {
         a.map(|a| f16::from_bits(a as u16).to_f32())
+    }
+
+    #[inline]
+    fn f16s_to_f32(self, a: I) -> (F, F) {
+        (self.f16_to_f32(a), self.f16_to_f32(self.shr(a, 16)))
     }
 
     #[inline]

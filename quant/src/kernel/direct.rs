@@ -2,10 +2,10 @@
 //! are read once, so this is to be as fast as memory.
 
 use super::activations::Block;
-use super::block::{Weights, flip, multiply_block};
-use super::lanes::{Lanes, Lanes32, Rows, Sink};
+use super::block::{Weights, multiply_block};
+use super::lanes::{Lanes, Lanes32, Sink};
 use super::output::Output;
-use crate::isa::{Isa, Op};
+use crate::isa::{Isa, Op, Rows};
 use crate::matrix::Matrix;
 use std::marker::PhantomData;
 
@@ -68,22 +68,27 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
         let Few { weights, columns, first, out } = self.0;
         let columns: [&[Block]; C] = *columns.first_chunk().expect("as many columns as asked for");
         let (stride, block_bytes) = (weights.row_bytes(), L::TYPE.block_bytes());
+        let group = I::LANES * stride;
+        let near = group <= NEAR;
+        isa.prefetch(weights.bytes(), 0, (group + AHEAD) / LINE, near);
         let mut row = 0;
         while row < weights.rows() {
             // The last rows are computed together with some that were computed before, to the same bits.
             let start = row.min(weights.rows() - I::LANES);
             let bytes = &weights.bytes()[start * stride..];
-            let mut sums = Sums::<I, L, C> { columns, block: 0, bytes, acc: [[isa.splat(0.0); C]], format: PhantomData };
+            let rows = Rows::new(bytes, stride, I::LANES);
+            let next = Next { bytes, at: group + AHEAD, near };
+            let mut sums = Sums::<I, L, C> { columns, block: 0, next, acc: [[isa.splat(0.0); C]], format: PhantomData };
             let mut at = 0;
-            // Groups pay where there are 32 registers (Zen 4, Q4_1 in cache: 27 → 33 GB/s); with 16 they spill (AVX2, Q5_1: 20.6 → 19).
-            if L::GROUP > 1 && I::LANES == 16 {
+            if L::GROUP > 1 {
                 while at + L::GROUP * block_bytes <= stride {
-                    L::unpack_group(isa, Rows { bytes: &bytes[at..], stride }, &mut sums);
+                    L::unpack_group(isa, rows.window(at, L::GROUP * block_bytes), &mut sums);
                     at += L::GROUP * block_bytes;
                 }
             }
-            for at in (at..stride).step_by(block_bytes) {
-                L::unpack(isa, Rows { bytes: &bytes[at..], stride }, &mut sums);
+            while at + block_bytes <= stride {
+                L::unpack(isa, rows.window(at, block_bytes), &mut sums);
+                at += block_bytes;
             }
             for (c, acc) in sums.acc[0].into_iter().enumerate() {
                 out.write(isa, first + c, start, row - start, acc);
@@ -94,32 +99,40 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
     }
 }
 
-/// Bytes of the next rows that are fetched into the first cache. With more, fetching there halved the speed (Zen 4: 10 for 22 GB/s).
+/// Bytes of rows that are fetched into the first cache. With more, fetching there halved the speed (Zen 4: 10 for 22 GB/s).
 const NEAR: usize = 4 << 10;
+
+/// How far beyond the next rows' beginning memory is read: what it delivers in half a microsecond, several times its latency.
+const AHEAD: usize = 12 << 10;
+
+/// Bytes in a cache line.
+const LINE: usize = 64;
+
+/// What is to be fetched next. Some rows are one run of memory that is read in 8 or 16 places at once, which no CPU foresees. So the
+/// next rows are fetched from first to last, a little with each sub-block: 6 → 22 GB/s (Zen 4, AVX-512, Q4_1, rows of 576).
+#[derive(Clone, Copy)]
+struct Next<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    near: bool,
+}
 
 /// The running sums of one vector of rows.
 struct Sums<'a, I: Isa, L, const C: usize> {
     columns: [&'a [Block]; C],
     /// The sub-block that comes next.
     block: usize,
-    /// The matrix from the first of the rows on.
-    bytes: &'a [u8],
+    next: Next<'a>,
     acc: [[I::F; C]; 1],
     format: PhantomData<L>,
 }
 
 impl<I: Isa, L: Lanes, const C: usize> Sink<I> for Sums<'_, I, L, C> {
     #[inline(always)]
-    fn take(&mut self, isa: I, mut weights: Lanes32<I>) {
-        // These rows are one run of memory that is read in 8 or 16 places at once, which no CPU foresees. So the rows after the next are
-        // fetched into the second cache, from first to last, a little with each sub-block: 6 → 22 GB/s (Zen 4, AVX-512, Q4_1, rows of
-        // 576), of 20 to 28 that one thread can read. Few enough bytes may go to the first cache at once.
+    fn take(&mut self, isa: I, weights: Lanes32<I>) {
         let step = I::LANES * L::TYPE.block_bytes() * Block::LEN / L::TYPE.block_len();
-        let blocks = self.columns[0].len();
-        let near = step * blocks <= NEAR;
-        let next = step * (blocks * if near { 1 } else { 2 } + self.block);
-        isa.prefetch(self.bytes, next, next + step, near);
-        weights.q = flip::<I, L::Kind>(isa, weights.q);
+        isa.prefetch(self.next.bytes, self.next.at, step.div_ceil(LINE), self.next.near);
+        self.next.at += step;
         let mut activations = [&self.columns[0][self.block]; C];
         for (activations, column) in activations.iter_mut().zip(&self.columns) {
             *activations = &column[self.block];

@@ -11,10 +11,10 @@
 //! Between slices the tile's sums wait in the scratch: storing an f32 rounds nothing, so slices change no bits.
 
 use super::activations::Block;
-use super::block::{Weights, flip, multiply_block};
-use super::lanes::{Kind, Lanes, Lanes32, Rows, Sink};
+use super::block::{Weights, multiply_block};
+use super::lanes::{Kind, Lanes, Lanes32, Sink};
 use super::output::Output;
-use crate::isa::{Isa, Op};
+use crate::isa::{Isa, Op, Rows};
 use crate::matrix::Matrix;
 use std::marker::PhantomData;
 
@@ -134,10 +134,10 @@ impl<L: Lanes> Op for Unpack<'_, L> {
         let subs = L::TYPE.block_len() / Block::LEN;
         for v in 0..V {
             let (start, _) = self.slice.lanes::<I>(v);
-            let bytes = &self.weights.bytes()[start * stride..];
+            let rows = Rows::new(&self.weights.bytes()[start * stride..], stride, I::LANES);
             let mut filler = Filler::<L::Kind> { quads: self.quads, scales: self.scales, v, block: 0, kind: PhantomData };
             for block in self.slice.from / subs..self.slice.to / subs {
-                L::unpack(isa, Rows { bytes: &bytes[block * block_bytes..], stride }, &mut filler);
+                L::unpack(isa, rows.window(block * block_bytes, block_bytes), &mut filler);
             }
         }
     }
@@ -159,7 +159,7 @@ impl<I: Isa, K: Kind> Sink<I> for Filler<'_, K> {
         let rows = V * I::LANES;
         let at = self.v * I::LANES;
         let quads = &mut self.quads[self.block * 8 * rows..][..8 * rows];
-        for (t, q) in flip::<I, K>(isa, weights.q).into_iter().enumerate() {
+        for (t, q) in weights.q.into_iter().enumerate() {
             isa.store_i32(&mut quads[t * rows + at..], q);
         }
         let scales = &mut self.scales[self.block * 2 * K::PARTS * rows..][..2 * K::PARTS * rows];

@@ -2,11 +2,12 @@
 //! without its limit says little.
 
 use super::record::Subject;
-use crate::cli::machine::processor;
+use super::trial::Work;
+use crate::cli::machine::{processor, read_bandwidth};
 use crate::forward::Amount;
 use kinglet_models::{Attention, FeedForward, Spec};
 use kinglet_quant::isa::Level;
-use kinglet_quant::limits::{f32_peak, integer_peak, read_bandwidth};
+use kinglet_quant::limits::{f32_peak, integer_peak};
 use std::fmt;
 
 /// The limits for the levels and numbers of threads that are tested.
@@ -47,6 +48,31 @@ impl Limits {
         Limits { measured }
     }
 
+    /// The means of two measurements of the same.
+    pub fn mean(&self, other: &Limits) -> Limits {
+        let mean = |(a, b): (&Limit, &Limit)| Limit {
+            read: (a.read + b.read) / 2.0,
+            multiply: (a.multiply + b.multiply) / 2.0,
+            multiply_f32: (a.multiply_f32 + b.multiply_f32) / 2.0,
+            ..*a
+        };
+        Limits { measured: self.measured.iter().zip(&other.measured).map(mean).collect() }
+    }
+
+    /// What has changed by more than the share `much`, in words.
+    pub fn changes(&self, later: &Limits, much: f64) -> Vec<String> {
+        let mut changes = Vec::new();
+        for (a, b) in self.measured.iter().zip(&later.measured) {
+            for (what, unit, a_rate, b_rate) in [("read", "GB/s", a.read, b.read), ("multiplied", "G/s", a.multiply, b.multiply)] {
+                if (b_rate - a_rate).abs() > much * a_rate.max(b_rate) {
+                    let (before, after) = (a_rate / 1e9, b_rate / 1e9);
+                    changes.push(format!("{} threads {what} {before:.1} {unit} before the tests and {after:.1} after", a.threads));
+                }
+            }
+        }
+        changes
+    }
+
     /// The limit that applies to `subject`.
     pub fn of(&self, subject: &Subject) -> Option<Limit> {
         let (level, threads) = (subject.model.arithmetic().level(), subject.model.threads());
@@ -64,8 +90,8 @@ impl Limit {
 
     /// Tokens per second that a test could reach: a token that is written reads all weights that it uses and the cache before it; a
     /// token that is read is multiplied with them.
-    pub fn tokens_per_second(&self, subject: &Subject, n_prompt: usize, n_gen: usize, n_depth: usize) -> f64 {
-        let model = &subject.model;
+    pub fn tokens_per_second(&self, subject: &Subject, work: Work) -> f64 {
+        let (model, Work { n_prompt, n_gen, n_depth, .. }) = (&subject.model, work);
         let (weights, attention) = products(model.spec(), n_depth + n_prompt / 2);
         let reading = n_prompt as f64 * (weights / self.multiply + attention / self.multiply_f32);
         let bytes = model.bytes_per_token() + model.cache_bytes(n_depth + n_prompt + n_gen / 2);

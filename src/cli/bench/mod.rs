@@ -3,23 +3,25 @@
 
 mod limits;
 mod profile;
+mod quiet;
 mod ranges;
 mod record;
 mod report;
+mod synthetic;
+mod trial;
 
-use super::flags::OpenFlags;
-use super::terminal::{count_bar, note};
+use super::flags::{MaskFlags, OpenFlags};
+use super::terminal::{count_bar, note, warn};
 use super::{Command, Failure, interrupt, store};
-use crate::forward::Profile;
-use crate::kv::Policy;
-use crate::types::TokenId;
-use crate::{Model, Session, SessionOptions};
 use clap::ValueEnum;
+use kinglet_quant::Type;
 use limits::Limits;
 use record::{Record, Subject};
 use std::io;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use synthetic::Shape;
+use trial::{Test, Work};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +29,8 @@ Examples:
   kinglet bench -m a.gguf,b.gguf -p 512 -n 128 -t 1,2 -r 5
   kinglet bench -p 0 -n 64 -d 0,1024,4096            how decoding slows down with the context
   kinglet bench -p 512 -n 64 --profile               where the time goes, step by step
+  kinglet bench --end-to-end                         tokenising, sampling and detokenising included
+  kinglet bench --synthetic 2x4096 --type Q4_K,Q8_0  two layers of an 8B model, of random weights
   kinglet bench -o json > today.json                 keys as llama-bench's
 
 ppN: reading a prompt of N tokens; tgN: writing N tokens; @ dN: after N tokens of context. In the table, `of limit` is the share \
@@ -64,6 +68,18 @@ pub struct Bench {
     #[arg(short, long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repetitions: u32,
 
+    /// Measure a model of a Llama's shape made for the test, of random weights, instead of a real one: 2x4096 is two layers of an 8B model
+    #[arg(long, value_name = "LAYERSxDIM", conflicts_with_all = ["model", "end_to_end"])]
+    synthetic: Option<Shape>,
+
+    /// The types of its matrices
+    #[arg(long = "type", value_name = "TYPE", value_delimiter = ',', default_value = "Q4_K", value_parser = parse_type)]
+    types: Vec<Type>,
+
+    /// Text in, text out: tokenising, sampling and detokenising are measured too
+    #[arg(long)]
+    end_to_end: bool,
+
     /// Seconds of rest before each test
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     delay: u64,
@@ -79,6 +95,9 @@ pub struct Bench {
     /// How the results are printed
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t = Format::Md)]
     output: Format,
+
+    #[command(flatten)]
+    mask: MaskFlags,
 
     #[command(flatten)]
     how: OpenFlags,
@@ -97,30 +116,20 @@ enum Format {
     Csv,
 }
 
-/// One test: what is measured, and its samples.
-struct Test<'a> {
-    subject: &'a Subject,
-    n_prompt: usize,
-    n_gen: usize,
-    n_depth: usize,
-    /// Holds `n_depth` tokens.
-    base: Session,
-    samples: Vec<Duration>,
-    /// The steps of all samples, with `--profile`.
-    profile: Option<Profile>,
-}
-
 impl Command for Bench {
     const NAME: &'static str = "bench";
 
     fn run(self) -> Result<(), Failure> {
         let interrupt = interrupt::listen();
-        let subjects = self.subjects()?;
+        self.mask.confine()?;
+        let load = quiet::load();
+        let folder = tempfile::tempdir().map_err(|e| Failure::io("cannot make a temporary folder", &e))?;
+        let subjects = self.subjects(folder.path())?;
         let mut tests = self.tests(&subjects)?;
         if tests.is_empty() {
             return Err(Failure::usage("nothing to measure: -p and -n are both 0"));
         }
-        let limits = Limits::measure(&subjects);
+        let before = Limits::measure(&subjects);
         let bar = count_bar((tests.len() as u64) * u64::from(self.repetitions), "measuring");
         for repetition in 0..self.repetitions {
             for test in &mut tests {
@@ -136,11 +145,16 @@ impl Command for Bench {
             }
         }
         bar.finish_and_clear();
+        let after = Limits::measure(&subjects);
+        let limits = before.mean(&after);
         let records: Vec<Record> = tests.iter().map(|test| Record::new(test, &limits)).collect();
         report::print(self.output, &records)?;
         if self.output == Format::Md {
             profile::print(&mut io::stdout().lock(), &tests, &limits)?;
             note(limits.to_string());
+        }
+        for complaint in quiet::complaints(load, [&before, &after], &records) {
+            warn(format!("this machine was not quiet: {complaint}"));
         }
         Ok(())
     }
@@ -148,10 +162,11 @@ impl Command for Bench {
 
 impl Bench {
     /// Every model with every number of threads. The models' pages are shared, so that this costs no memory.
-    fn subjects(&self) -> Result<Vec<Subject>, Failure> {
-        let paths: Vec<PathBuf> = match self.model.as_slice() {
-            [] => vec![store::resolve(None)?],
-            names => names.iter().map(|name| store::resolve(Some(name))).collect::<Result<_, _>>()?,
+    fn subjects(&self, folder: &Path) -> Result<Vec<Subject>, Failure> {
+        let paths: Vec<PathBuf> = match (self.synthetic, self.model.as_slice()) {
+            (Some(shape), _) => self.types.iter().map(|&ty| synthetic_model(shape, ty, folder)).collect::<Result<_, _>>()?,
+            (None, []) => vec![store::resolve(None)?],
+            (None, names) => names.iter().map(|name| store::resolve(Some(name))).collect::<Result<_, _>>()?,
         };
         let threads: Vec<Option<usize>> = match self.threads.as_slice() {
             [] => vec![None],
@@ -163,7 +178,7 @@ impl Bench {
         let mut subjects = Vec::new();
         for path in &paths {
             for &threads in &threads {
-                subjects.push(Subject::new(path, self.how.open(path, threads)?, self.how.load_name()));
+                subjects.push(Subject::new(path, self.how.open(path, threads)?, self.how.load_name(), self.mask.hex()));
             }
         }
         Ok(subjects)
@@ -179,12 +194,7 @@ impl Bench {
         for subject in subjects {
             for n_depth in numbers("-d", &self.n_depth)? {
                 for &(n_prompt, n_gen) in &shapes {
-                    let mut base =
-                        subject.model.session(SessionOptions { context: Some(n_depth + n_prompt + n_gen), policy: Some(Policy::Stop) })?;
-                    if n_depth > 0 {
-                        base.feed(&tokens(&subject.model, n_depth))?;
-                    }
-                    tests.push(Test { subject, n_prompt, n_gen, n_depth, base, samples: Vec::new(), profile: None });
+                    tests.push(Test::new(subject, Work { n_prompt, n_gen, n_depth, end_to_end: self.end_to_end })?);
                 }
             }
         }
@@ -192,61 +202,19 @@ impl Bench {
     }
 }
 
-impl Test<'_> {
-    /// Brings pages, caches and the clock of the processor to where they are in the middle of work.
-    fn warm_up(&self) -> Result<(), Failure> {
-        let mut session = self.base.fork();
-        if self.n_prompt > 0 {
-            session.feed(&tokens(&self.subject.model, self.n_prompt))?;
-        }
-        if self.n_gen > 0 {
-            session.feed(&tokens(&self.subject.model, 1))?;
-        }
-        Ok(())
-    }
+/// Writes a model to the folder, to be mapped like any other.
+fn synthetic_model(shape: Shape, ty: Type, folder: &Path) -> Result<PathBuf, Failure> {
+    let path = folder.join(format!("{}.gguf", shape.name(ty).replace(' ', "-")));
+    shape.write(ty, &path)?;
+    Ok(path)
+}
 
-    /// One run more, whose steps are measured where `profile`.
-    fn repeat(&mut self, profile: bool) -> Result<(), Failure> {
-        if profile {
-            self.subject.model.start_profile();
-        }
-        let sample = self.measure()?;
-        self.samples.push(sample);
-        if let Some(steps) = self.subject.model.take_profile() {
-            self.profile.get_or_insert_default().add(&steps);
-        }
-        Ok(())
-    }
-
-    /// One run. As with llama-bench, tokens are at random and sampling is no part of it.
-    fn measure(&self) -> Result<Duration, Failure> {
-        let mut session = self.base.fork();
-        let prompt = tokens(&self.subject.model, self.n_prompt);
-        let next = tokens(&self.subject.model, self.n_gen);
-        let begin = Instant::now();
-        if !prompt.is_empty() {
-            session.feed(&prompt)?;
-        }
-        for token in next {
-            session.feed(&[token])?;
-        }
-        Ok(begin.elapsed())
-    }
+fn parse_type(name: &str) -> Result<Type, String> {
+    let names = || Type::ALL.iter().map(|ty| ty.name()).collect::<Vec<_>>().join(", ");
+    Type::from_name(name).map_err(|_| format!("unknown type; there are {}", names()))
 }
 
 fn numbers(flag: &str, lists: &[String]) -> Result<Vec<usize>, Failure> {
     let lists: Result<Vec<Vec<usize>>, String> = lists.iter().map(|list| ranges::numbers(list)).collect();
     Ok(lists.map_err(|e| Failure::usage(format!("{flag}: {e}")))?.concat())
-}
-
-/// `n` tokens from all over the vocabulary, always the same ones.
-fn tokens(model: &Model, n: usize) -> Vec<TokenId> {
-    let n_vocab = model.spec().n_vocab as u64;
-    // Knuth's multiplicative generator; all that counts here is that neighbours differ.
-    let mut state: u64 = 42;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        TokenId(((state >> 33) % n_vocab) as u32)
-    };
-    (0..n).map(|_| next()).collect()
 }

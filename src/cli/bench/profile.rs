@@ -1,8 +1,8 @@
 //! `--profile`: where a test's passes spend their time, step by step, each beside what the machine allows at best.
 
-use super::Test;
 use super::limits::{Limit, Limits};
 use super::record::name;
+use super::trial::Test;
 use crate::forward::{Amount, Profile, Spent, Step};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ pub fn print(out: &mut impl Write, tests: &[Test<'_>], limits: &Limits) -> io::R
 fn table(out: &mut impl Write, test: &Test<'_>, profile: &Profile, limit: Limit) -> io::Result<()> {
     let (passes, whole) = (profile.passes.max(1) as f64, profile.time().as_secs_f64());
     let (subject, threads) = (&test.subject.kind, profile.threads);
-    writeln!(out, "\n{subject}, {threads} threads, {}: {:.3} ms a pass\n", name(test), 1e3 * whole / passes)?;
+    writeln!(out, "\n{subject}, {threads} threads, {}: {:.3} ms a pass\n", name(test.work), 1e3 * whole / passes)?;
     writeln!(out, "| step                       | ms a pass | share | GMAC/s |  GB/s | of limit | alone | waiting |")?;
     writeln!(out, "| -------------------------- | --------: | ----: | -----: | ----: | -------: | ----: | ------: |")?;
     for Line { name, spent } in lines(profile) {
@@ -73,11 +73,16 @@ pub fn fields(profile: &Profile) -> Value {
     let of = |line: Line| {
         let Line { name, spent } = line;
         let Amount { integer, float, bytes } = spent.amount;
+        let passes = profile.passes.max(1);
         json!({
-            "step": name, "ms": ms(spent.time), "integer_macs": integer / profile.passes.max(1), "float_macs": float / profile.passes.max(1),
-            "bytes": bytes / profile.passes.max(1), "crossings": spent.crossings.count / profile.passes.max(1),
-            "alone_ms": 1e3 * alone(&spent) / profile.passes.max(1) as f64,
-            "waiting_ms": 1e3 * waiting(&spent, profile.threads) / profile.passes.max(1) as f64,
+            "step": name,
+            "ms": ms(spent.time),
+            "integer_macs": integer / passes,
+            "float_macs": float / passes,
+            "bytes": bytes / passes,
+            "crossings": spent.crossings.count / passes,
+            "alone_ms": 1e3 * alone(&spent) / passes as f64,
+            "waiting_ms": 1e3 * waiting(&spent, profile.threads) / passes as f64,
         })
     };
     json!({ "passes": profile.passes, "steps": lines(profile).into_iter().map(of).collect::<Vec<_>>() })

@@ -1,8 +1,8 @@
 //! What is recorded of a test: llama-bench's fields by their names, in its order, and our own after them.
 
-use super::Test;
 use super::limits::Limits;
 use super::profile;
+use super::trial::{Test, Work};
 use crate::Model;
 use crate::cli::machine;
 use crate::forward::Arithmetic;
@@ -17,6 +17,8 @@ pub struct Subject {
     pub path: PathBuf,
     pub model: Model,
     pub load: String,
+    /// The CPUs asked for, in hexadecimal.
+    pub mask: String,
     /// `llama 135M Q4_1`.
     pub kind: String,
     /// Bytes of all tensors.
@@ -26,14 +28,14 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub fn new(path: &Path, model: Model, load: String) -> Subject {
+    pub fn new(path: &Path, model: Model, load: String, mask: String) -> Subject {
         let (mut bytes, mut weights) = (0, 0);
         for tensor in model.file().tensors() {
             bytes += tensor.bytes.len() as u64;
             weights += tensor.shape.iter().product::<usize>() as u64;
         }
         let kind = format!("{} {} {}", model.spec().family, human_count(weights), main_type(&model));
-        Subject { path: path.to_path_buf(), model, load, kind, bytes, weights }
+        Subject { path: path.to_path_buf(), model, load, mask, kind, bytes, weights }
     }
 }
 
@@ -48,8 +50,10 @@ pub struct Record {
     pub kind: String,
     pub bytes: u64,
     pub weights: u64,
-    /// Tokens per second, mean and standard deviation.
-    pub speed: (f64, f64),
+    /// Tokens per second: the median of the runs, the slowest, the fastest.
+    pub speed: [f64; 3],
+    /// How far the runs lie apart, as a share of the median.
+    pub spread: f64,
     /// The share of the machine's limit, where the limit is known.
     pub share: Option<f64>,
     /// All fields, by name.
@@ -60,12 +64,15 @@ impl Record {
     pub(super) fn new(test: &Test<'_>, limits: &Limits) -> Record {
         let subject = test.subject;
         let ns: Vec<f64> = test.samples.iter().map(|sample| sample.as_nanos() as f64).collect();
-        let tokens = (test.n_prompt + test.n_gen) as f64;
+        let work = test.work;
+        let tokens = (work.n_prompt + work.n_gen) as f64;
         let ts: Vec<f64> = ns.iter().map(|ns| 1e9 * tokens / ns).collect();
-        let ((avg_ns, stddev_ns), speed) = (mean_and_deviation(&ns), mean_and_deviation(&ts));
+        let ((avg_ns, stddev_ns), (avg_ts, stddev_ts)) = (mean_and_deviation(&ns), mean_and_deviation(&ts));
+        let speed = [median(&ts), ts.iter().copied().fold(f64::INFINITY, f64::min), ts.iter().copied().fold(0.0, f64::max)];
+        let spread = (speed[2] - speed[1]) / speed[0];
         let limit = limits.of(subject);
-        let limit_ts = limit.map(|limit| limit.tokens_per_second(subject, test.n_prompt, test.n_gen, test.n_depth));
-        let share = limit_ts.map(|limit| speed.0 / limit);
+        let limit_ts = limit.map(|limit| limit.tokens_per_second(subject, work));
+        let share = limit_ts.map(|limit| speed[0] / limit);
         let (isa, cache_type) = match subject.model.arithmetic() {
             Arithmetic::Fast(level) => (level.name(), "f16"),
             Arithmetic::Reference => ("reference", "f32"),
@@ -83,7 +90,7 @@ impl Record {
             ("n_batch", crate::session::BATCH.into()),
             ("n_ubatch", crate::session::BATCH.into()),
             ("n_threads", subject.model.threads().into()),
-            ("cpu_mask", "0x0".into()),
+            ("cpu_mask", subject.mask.clone().into()),
             ("cpu_strict", false.into()),
             ("poll", 0.into()),
             ("type_k", cache_type.into()),
@@ -105,18 +112,21 @@ impl Record {
             ("repack", false.into()),
             ("fit_target", 0.into()),
             ("fit_min_ctx", 0.into()),
-            ("n_prompt", test.n_prompt.into()),
-            ("n_gen", test.n_gen.into()),
-            ("n_depth", test.n_depth.into()),
+            ("n_prompt", work.n_prompt.into()),
+            ("n_gen", work.n_gen.into()),
+            ("n_depth", work.n_depth.into()),
             ("test_time", now().into()),
             ("avg_ns", (avg_ns.round() as u64).into()),
             ("stddev_ns", (stddev_ns.round() as u64).into()),
-            ("avg_ts", speed.0.into()),
-            ("stddev_ts", speed.1.into()),
+            ("avg_ts", avg_ts.into()),
+            ("stddev_ts", stddev_ts.into()),
             ("samples_ns", ns.iter().map(|&ns| ns as u64).collect::<Vec<_>>().into()),
             ("samples_ts", ts.into()),
             ("program", concat!("kinglet ", env!("CARGO_PKG_VERSION")).into()),
             ("isa", isa.into()),
+            ("end_to_end", work.end_to_end.into()),
+            ("median_ts", speed[0].into()),
+            ("spread", spread.into()),
             ("read_gb_per_s", limit.map(|limit| limit.read / 1e9).into()),
             ("multiply_g_per_s", limit.map(|limit| limit.multiply / 1e9).into()),
             ("limit_ts", limit_ts.into()),
@@ -125,12 +135,13 @@ impl Record {
         ];
         let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Record {
-            test: name(test),
+            test: name(work),
             threads: subject.model.threads(),
             kind: subject.kind.clone(),
             bytes: subject.bytes,
             weights: subject.weights,
             speed,
+            spread,
             share,
             fields,
         }
@@ -138,13 +149,22 @@ impl Record {
 }
 
 /// llama-bench's name for a test.
-pub(super) fn name(test: &Test<'_>) -> String {
-    let what = match (test.n_prompt, test.n_gen) {
+pub(super) fn name(work: Work) -> String {
+    let what = match (work.n_prompt, work.n_gen) {
         (prompt, 0) => format!("pp{prompt}"),
         (0, generated) => format!("tg{generated}"),
         (prompt, generated) => format!("pp{prompt}+tg{generated}"),
     };
-    if test.n_depth > 0 { format!("{what} @ d{}", test.n_depth) } else { what }
+    let what = if work.n_depth > 0 { format!("{what} @ d{}", work.n_depth) } else { what };
+    if work.end_to_end { what + " text" } else { what }
+}
+
+/// The value in the middle; of an even number, the mean of the two.
+fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let half = sorted.len() / 2;
+    if sorted.len() % 2 == 1 { sorted[half] } else { (sorted[half - 1] + sorted[half]) / 2.0 }
 }
 
 fn mean_and_deviation(samples: &[f64]) -> (f64, f64) {
@@ -245,5 +265,6 @@ mod tests {
     fn the_deviation_is_that_of_a_sample() {
         assert_eq!(mean_and_deviation(&[2.0, 4.0, 6.0]), (4.0, 2.0));
         assert_eq!(mean_and_deviation(&[5.0]), (5.0, 0.0));
+        assert_eq!((median(&[3.0, 1.0, 2.0]), median(&[4.0, 1.0, 3.0, 2.0])), (2.0, 2.5));
     }
 }

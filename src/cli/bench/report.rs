@@ -28,8 +28,8 @@ pub fn print(format: Format, records: &[Record]) -> Result<(), Failure> {
 fn markdown(out: &mut impl Write, records: &[Record]) -> io::Result<()> {
     writeln!(
         out,
-        "| {:<30} | {:>10} | {:>10} | {:<10} | {:>7} | {:>15} | {:>20} | {:>8} |",
-        "model", "size", "params", "backend", "threads", "test", "t/s", "of limit"
+        "| {:<30} | {:>10} | {:>10} | {:<10} | {:>7} | {:>15} | {:>24} | {:>8} |",
+        "model", "size", "params", "backend", "threads", "test", "t/s (least–most)", "of limit"
     )?;
     let dashes = |n: usize| "-".repeat(n);
     writeln!(
@@ -41,16 +41,17 @@ fn markdown(out: &mut impl Write, records: &[Record]) -> io::Result<()> {
         dashes(10),
         dashes(6),
         dashes(14),
-        dashes(19),
+        dashes(23),
         dashes(7)
     )?;
     for record in records {
         let size = format!("{:.2} MiB", record.bytes as f64 / f64::from(1 << 20));
         let params = format!("{:.2} M", record.weights as f64 / 1e6);
-        let speed = format!("{:.2} ± {:.2}", record.speed.0, record.speed.1);
+        let [median, least, most] = record.speed;
+        let speed = format!("{median:.1} ({least:.1}–{most:.1})");
         let share = record.share.map_or(String::new(), |share| format!("{:.0} %", share * 100.0));
         let (kind, threads, test) = (&record.kind, record.threads, &record.test);
-        writeln!(out, "| {kind:<30} | {size:>10} | {params:>10} | {:<10} | {threads:>7} | {test:>15} | {speed:>20} | {share:>8} |", "CPU")?;
+        writeln!(out, "| {kind:<30} | {size:>10} | {params:>10} | {:<10} | {threads:>7} | {test:>15} | {speed:>24} | {share:>8} |", "CPU")?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The messages of a chat: a system message, then questions and answers in turn. Saved as the JSON array that every chat API takes.
 
 use crate::Session;
-use crate::cli::{Failure, input, output};
+use crate::cli::{Failure, input};
 use crate::text::{Message, RenderOptions};
 use crate::types::TokenId;
 use std::io::Write;
@@ -69,7 +69,7 @@ impl Conversation {
     /// Writes the messages to a file.
     pub fn save(&self, path: &Path) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(&self.messages()).map_err(Failure::error)? + "\n";
-        output::replace(path, |mut file| file.write_all(text.as_bytes()))
+        crate::file::replace(path, |mut file| file.write_all(text.as_bytes()))
             .map_err(|e| Failure::io(format!("cannot write {}", path.display()), &e))
     }
 

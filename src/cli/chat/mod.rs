@@ -161,6 +161,7 @@ impl Room<'_> {
         let mut options = self.flags.answer.options(self.advised_temp, interrupt.flag())?;
         options.sampler.seed = options.sampler.seed.map(|seed| seed.wrapping_add(self.retries));
         let tokens = self.conversation.tokens(&self.session, question)?;
+        self.flags.context.warm(self.model, &mut self.session, &tokens)?;
         self.keep_opening(&tokens)?;
         let start = self.session.shared_prefix(&tokens);
         if !answer::prefill(&mut self.session, &tokens, &interrupt)? {
@@ -168,6 +169,7 @@ impl Room<'_> {
             return Ok(());
         }
         self.pin_again();
+        self.flags.context.keep(self.model, &mut self.session);
         let mut out = io::stdout().lock();
         let Printed { reason, text, generated } = answer::print(self.session.generate(options)?, &mut out)?;
         if !text.ends_with('\n') {

@@ -1,12 +1,14 @@
 //! Which model, and how it is opened.
 
+use super::MaskFlags;
 use crate::cli::store::{self, catalogue};
 use crate::cli::{Failure, terminal};
 use crate::file::{LoadMode, ModelFile};
 use crate::kv::{CacheFormat, CacheType, Policy};
 use crate::position::Scheme;
 use crate::text::Tokenizer;
-use crate::{Error, Model, ModelOptions, Session, SessionOptions};
+use crate::types::TokenId;
+use crate::{Error, Model, ModelOptions, PromptCache, Session, SessionOptions};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,9 @@ pub struct ModelFlags {
     /// Threads [default: the cores that this process may use]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+
+    #[command(flatten)]
+    mask: MaskFlags,
 
     #[command(flatten)]
     open: OpenFlags,
@@ -135,6 +140,7 @@ impl ModelFlags {
 
     /// Opens the model, whose path is known already.
     pub fn open_path(&self, path: &Path) -> Result<Model, Failure> {
+        self.mask.confine()?;
         self.open.open(path, self.threads.map(usize::from))
     }
 
@@ -192,6 +198,14 @@ pub struct ContextFlags {
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Full::Ring)]
     policy: Full,
 
+    /// Keep computed prompts in this folder, and read those that begin as this one does
+    #[arg(long, value_name = "DIR")]
+    prompt_cache: Option<PathBuf>,
+
+    /// What that folder may hold, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024, requires = "prompt_cache")]
+    prompt_cache_size: u64,
+
     /// First tokens that never leave a ring [default: 4]
     #[arg(long, value_name = "N")]
     sinks: Option<usize>,
@@ -214,14 +228,38 @@ impl ContextFlags {
         Ok(model.session(self.options(model)?)?)
     }
 
+    /// Takes up the stored prompt that shares most with `tokens`, where `session` is still empty and prompts are kept.
+    pub fn warm(&self, model: &Model, session: &mut Session, tokens: &[TokenId]) -> Result<(), Failure> {
+        let Some(prompts) = self.prompts().filter(|_| session.is_empty()) else { return Ok(()) };
+        if let Some(stored) = prompts.restore(model, &self.options_quietly(model)?, tokens)? {
+            *session = stored;
+        }
+        Ok(())
+    }
+
+    /// Stores what has been computed, where prompts are kept. That it can't be is said, and no reason to fail.
+    pub fn keep(&self, model: &Model, session: &mut Session) {
+        if let Some(Err(error)) = self.prompts().map(|prompts| prompts.store(model, session)) {
+            terminal::warn(error.to_string());
+        }
+    }
+
+    fn prompts(&self) -> Option<PromptCache> {
+        self.prompt_cache.as_ref().map(|folder| PromptCache::new(folder, self.prompt_cache_size << 20))
+    }
+
     /// The options of a session of `model`.
     pub fn options(&self, model: &Model) -> Result<SessionOptions, Failure> {
-        // 0 is llama.cpp's word for "as the model was trained".
-        let trained = model.spec().trained_context;
-        let context = self.context.map(|context| if context == 0 { trained } else { context });
-        if let Some(context) = context.filter(|&context| context > trained) {
+        let (options, trained) = (self.options_quietly(model)?, model.spec().trained_context);
+        if let Some(context) = options.context.filter(|&context| context > trained) {
             terminal::warn(format!("a context of {context} tokens is beyond the {trained} that the model was trained on"));
         }
+        Ok(options)
+    }
+
+    fn options_quietly(&self, model: &Model) -> Result<SessionOptions, Failure> {
+        // 0 is llama.cpp's word for "as the model was trained".
+        let context = self.context.map(|context| if context == 0 { model.spec().trained_context } else { context });
         let policy = match (self.policy, self.sinks) {
             (Full::Ring, None) => None,
             (Full::Ring, Some(sinks)) => Some(Policy::Ring { sinks }),

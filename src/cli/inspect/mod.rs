@@ -140,8 +140,11 @@ impl Inspect {
             writeln!(out, "  {shape}")?;
         }
         writeln!(out, "\n{}", paint.bold("position"))?;
+        if let Some(positions) = &spec.positions {
+            writeln!(out, "  {}", position::embedding_words(positions))?;
+        }
         for group in position::groups(spec) {
-            writeln!(out, "  {}", group.words())?;
+            writeln!(out, "  {}", group.words(spec.positions.is_some()))?;
         }
         let context = self.context(model);
         writeln!(out, "\n{}", paint.bold("memory"))?;
@@ -172,7 +175,8 @@ impl Inspect {
         let context = self.context(model);
         json!({
             "family": family, "layers": layers.len(), "d_model": d_model, "n_vocab": n_vocab, "trained_context": trained_context,
-            "position": position, "context": context, "cache_bytes": model.cache_bytes(context), "bytes_per_token": model.bytes_per_token(),
+            "position": position, "position_embedding": model.spec().positions.as_ref().map(position::embedding_json),
+            "context": context, "cache_bytes": model.cache_bytes(context), "bytes_per_token": model.bytes_per_token(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! The position scheme of a model in words and in JSON: what turns queries and keys, how far back a layer sees, and how the trained
 //! length was stretched. Layers that are alike share a line.
 
-use kinglet_models::{Activation, Factors, FeedForward, Layer, Pairing, Rope, RopeScaling, Spec};
+use kinglet_models::{Activation, Bias, Factors, FeedForward, Layer, Mask, Pairing, PositionEmbedding, Residual, Rope, RopeScaling, Spec};
 use serde_json::{Value, json};
 
 /// Layers that treat positions alike.
@@ -9,33 +9,72 @@ use serde_json::{Value, json};
 pub struct Group<'a> {
     layers: Vec<usize>,
     rope: Option<&'a Rope>,
+    bias: Option<&'a Bias>,
+    mask: Mask,
     window: Option<usize>,
+}
+
+/// Positions that are added to the embeddings: `embeddings: learned positions of 1024 tokens`.
+pub fn embedding_words(positions: &PositionEmbedding) -> String {
+    match positions {
+        PositionEmbedding::Learned { n, first: 0, .. } => format!("embeddings: learned positions of {n} tokens"),
+        PositionEmbedding::Learned { n, first, .. } => format!("embeddings: learned positions of {n} tokens, from row {first}"),
+        PositionEmbedding::Sinusoidal { first } => format!("embeddings: sinusoids of the positions, counted from {first}"),
+    }
+}
+
+/// The same for programs.
+pub fn embedding_json(positions: &PositionEmbedding) -> Value {
+    match positions {
+        PositionEmbedding::Learned { table, n, first } => {
+            json!({ "kind": "learned", "table": table.name, "first": first, "positions": n })
+        }
+        PositionEmbedding::Sinusoidal { first } => json!({ "kind": "sinusoidal", "first": first }),
+    }
 }
 
 /// The layers of a model by their position scheme, in the order of their first layers.
 pub fn groups(spec: &Spec) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (at, Layer { attention, .. }) in spec.layers.iter().enumerate() {
-        let (rope, window) = (attention.rope.as_ref(), attention.window);
-        match groups.iter_mut().find(|group| group.rope == rope && group.window == window) {
+        let (rope, bias, mask, window) = (attention.rope.as_ref(), attention.bias.as_ref(), attention.mask, attention.window);
+        let alike = |group: &&mut Group| (group.rope, group.bias, group.mask, group.window) == (rope, bias, mask, window);
+        match groups.iter_mut().find(alike) {
             Some(group) => group.layers.push(at),
-            None => groups.push(Group { layers: vec![at], rope, window }),
+            None => groups.push(Group { layers: vec![at], rope, bias, mask, window }),
         }
     }
     groups
 }
 
 impl Group<'_> {
-    /// `layers 0-4, 6-10: RoPE, base 10000, …; sees the last 512 tokens`.
-    pub fn words(&self) -> String {
-        let scheme = self.rope.map_or("no position (NoPE)".to_owned(), rope_words);
-        let sight = self.window.map_or("sees all tokens".to_owned(), |window| format!("sees the last {window} tokens"));
-        format!("layers {}: {scheme}; {sight}", ranges(&self.layers))
+    /// `layers 0-4, 6-10: RoPE, base 10000, …; sees the last 512 tokens`; `embedded` says that embeddings have positions.
+    pub fn words(&self, embedded: bool) -> String {
+        let slots: Vec<String> = self.rope.map(rope_words).into_iter().chain(self.bias.map(bias_words)).collect();
+        let none = if embedded { "none besides" } else { "no position (NoPE)" };
+        let scheme = if slots.is_empty() { none.to_owned() } else { slots.join(" + ") };
+        format!("layers {}: {scheme}; {}", ranges(&self.layers), self.sight())
+    }
+
+    fn sight(&self) -> String {
+        match (self.mask, self.window) {
+            (Mask::Causal, None) => "sees all tokens".to_owned(),
+            (Mask::Causal, Some(window)) => format!("sees the last {window} tokens"),
+            (Mask::Bidirectional, None) => "sees all tokens, later ones too".to_owned(),
+            (Mask::Bidirectional, Some(window)) => format!("sees {} tokens on either side", window / 2),
+            (Mask::Chunked(chunk), _) => format!("sees its own chunk of {chunk} tokens"),
+        }
     }
 
     /// The same for programs.
     pub fn json(&self) -> Value {
-        json!({ "layers": self.layers, "rope": self.rope.map(rope_json), "window": self.window })
+        let mask = match self.mask {
+            Mask::Causal => json!("causal"),
+            Mask::Bidirectional => json!("bidirectional"),
+            Mask::Chunked(chunk) => json!({ "chunked": chunk }),
+        };
+        let (rope, bias) = (self.rope.map(rope_json), self.bias.map(bias_json));
+        json!({ "layers": self.layers, "rope": rope, "bias": bias, "mask": mask, "window": self.window })
     }
 }
 
@@ -62,6 +101,27 @@ fn scaling_words(scaling: &RopeScaling) -> String {
         RopeScaling::LongRope { original, attention_factor, .. } => {
             format!("LongRoPE from {original} tokens (attention × {attention_factor})")
         }
+    }
+}
+
+fn bias_words(bias: &Bias) -> String {
+    match bias {
+        Bias::Alibi { slopes } => {
+            let (least, most) = slopes.iter().fold((f32::INFINITY, 0f32), |(least, most), &slope| (least.min(slope), most.max(slope)));
+            format!("ALiBi, {} slopes from {most:.4} to {least:.4}", slopes.len())
+        }
+        Bias::Buckets { n_buckets, max_distance, .. } => format!("T5 bias, {n_buckets} buckets up to {max_distance} tokens"),
+        Bias::Clipped { reach, .. } => format!("learned bias for distances up to {reach} tokens"),
+    }
+}
+
+fn bias_json(bias: &Bias) -> Value {
+    match bias {
+        Bias::Alibi { slopes } => json!({ "kind": "alibi", "slopes": slopes }),
+        Bias::Buckets { table, n_buckets, max_distance, bidirectional } => json!({
+            "kind": "buckets", "table": table.name, "buckets": n_buckets, "max_distance": max_distance, "bidirectional": bidirectional,
+        }),
+        Bias::Clipped { table, reach } => json!({ "kind": "clipped", "table": table.name, "reach": reach }),
     }
 }
 
@@ -123,7 +183,12 @@ pub fn layer_words(layer: &Layer) -> String {
             format!("{} of {} experts of {} ({})", experts.n_used, experts.n_experts, experts.d_ff, activation(experts.activation))
         }
     };
-    format!("{heads}, {feed}")
+    let joined = match layer.residual {
+        Residual::Sequential => "",
+        Residual::Parallel => ", both from the same stream",
+        Residual::Normed => ", each sum normed",
+    };
+    format!("{heads}, {feed}{joined}")
 }
 
 fn activation(activation: Activation) -> &'static str {

@@ -3,8 +3,8 @@
 
 use super::plot::{self, Figure};
 use super::table::Table;
+use crate::cli::Failure;
 use crate::cli::terminal::Paint;
-use crate::cli::{Failure, output};
 use serde_json::{Map, Value};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -78,7 +78,8 @@ impl OutFlags {
 }
 
 fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    output::replace(file, |mut to| to.write_all(bytes)).map_err(|error| Failure::io(format!("cannot write {}", file.display()), &error))
+    crate::file::replace(file, |mut to| to.write_all(bytes))
+        .map_err(|error| Failure::io(format!("cannot write {}", file.display()), &error))
 }
 
 fn is(file: &Path, extension: &str) -> bool {

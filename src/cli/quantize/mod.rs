@@ -3,6 +3,7 @@
 
 mod plan;
 
+use super::flags::MaskFlags;
 use super::terminal::{bytes_bar, human_bytes, note};
 use super::{Command, Failure, interrupt, store};
 use crate::Error;
@@ -57,6 +58,9 @@ pub struct Quantize {
     /// Threads [default: the cores that this process may use]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+
+    #[command(flatten)]
+    mask: MaskFlags,
 }
 
 impl Command for Quantize {
@@ -78,6 +82,7 @@ impl Command for Quantize {
         for (tensor, ty) in &targets {
             plan.tensor(tensor.name, *ty, tensor.shape);
         }
+        self.mask.confine()?;
         let threads = self.threads.map_or_else(machine::threads, usize::from);
         let interrupt = interrupt::listen();
         let mut writer = plan.create(&self.output).map_err(Error::from)?;

@@ -172,6 +172,14 @@ mod tests {
         words
     }
 
+    /// The names that llama.cpp's converter gives the families of `kinglet-models` with byte-level BPE.
+    #[test]
+    fn the_names_of_all_families_are_known() {
+        for name in ["gpt-2", "mpt", "olmo", "phi-2", "stablelm2", "starcoder", "command-r", "tiny_aya", "falcon", "falcon3", "bloom"] {
+            assert!(PreTokenizer::named(name).is_ok(), "{name}");
+        }
+    }
+
     #[test]
     fn every_name_compiles_and_keeps_the_text() {
         let text = "Hello, WORLD's 12345 étés…\r\n\n\t  漢字かな नमस्ते 👩‍👩‍👧 \u{0}x   \u{3000}'LL <|x|> a_b::c";

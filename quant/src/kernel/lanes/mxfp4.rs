@@ -1,8 +1,8 @@
 //! MXFP4 (layout: `format/mxfp4.rs`).
 
-use super::{Lanes, Rows, Sink, Symmetric, look_up, nibbles, symmetric};
+use super::{Lanes, Sink, Symmetric, look_up, nibbles, symmetric};
 use crate::format::Type;
-use crate::isa::Isa;
+use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Mxfp4;
 

@@ -1,0 +1,54 @@
+//! How a level multiplies bytes: all that levels with equally wide vectors differ in.
+
+use super::{Isa, Level, Op};
+
+/// Proof that the CPU has a level's byte products, for vectors of type `V`; what the operations do says [`Isa`]. What is given here is
+/// for products that are added up in 32 bits at once.
+pub trait ByteProducts<V>: Copy + Send + Sync + 'static {
+    /// The level.
+    const LEVEL: Level;
+    /// See [`Isa::SIGNED_BYTES`].
+    const SIGNED_BYTES: bool = false;
+    /// See [`Isa::COLUMNS`].
+    const COLUMNS: usize;
+
+    /// See [`Isa::CHAINS`]; `vpdpbusd` takes four cycles (Zen 4).
+    const CHAINS: usize = 2;
+
+    /// The token, where the CPU has the byte products; that it has the vectors is for the caller to see.
+    fn new() -> Option<Self>;
+    /// Runs `op` with the level's instructions switched on; `isa` is the proof that the CPU has them all.
+    fn vectorize<I: Isa, O: Op>(self, isa: I, op: O) -> O::Output;
+
+    /// See [`Isa::steps`].
+    #[inline(always)]
+    fn steps(_bits: u32) -> usize {
+        8
+    }
+
+    /// See [`Isa::start`].
+    #[inline(always)]
+    fn start(self, _bits: u32, total: V) -> V {
+        total
+    }
+
+    /// See [`Isa::dot`]; the activations' four bytes are in every lane.
+    fn dot(self, bits: u32, sum: V, weights: V, activations: V) -> V;
+
+    /// See [`Isa::finish`].
+    #[inline(always)]
+    fn finish(self, _bits: u32, _total: V, sum: V) -> V {
+        sum
+    }
+}
+
+/// [`Isa::steps`] where weights of up to 6 bits are added up in 16 bits: a lane of `maddubs` is at most 2 × 127 × (2^bits − 1), so that
+/// 8, 4 or 2 of them stay below 2^15. Those of 8 bits are widened at once.
+#[inline(always)]
+pub(super) fn steps_in_16_bits(bits: u32) -> usize {
+    match bits {
+        5 => 4,
+        6 => 2,
+        _ => 8,
+    }
+}
