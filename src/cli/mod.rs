@@ -6,6 +6,7 @@ mod bench;
 mod chat;
 mod completions;
 mod doctor;
+mod embed;
 mod failure;
 mod flags;
 mod input;
@@ -59,6 +60,7 @@ const COMMANDS: &[Entry] = &[
     entry::<pull::Pull>(),
     entry::<list::List>(),
     entry::<inspect::Inspect>(),
+    entry::<embed::Embed>(),
     entry::<tokenize::Tokenize>(),
     entry::<quantize::Quantize>(),
     entry::<perplexity::Perplexity>(),

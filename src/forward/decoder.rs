@@ -29,7 +29,7 @@ const FLOAT_COST: u64 = 5;
 /// 2 % with 128).
 const FEWEST_ROWS: usize = 128;
 
-/// A decoder whose weights are found: ready to run.
+/// A decoder or an encoder whose weights are found: ready to run.
 #[derive(Debug)]
 pub struct Decoder {
     spec: Spec,
@@ -38,7 +38,7 @@ pub struct Decoder {
     layers: Vec<LayerWeights>,
     final_norm: Option<NormWeights>,
     output_projection: Option<Product>,
-    output: Product,
+    output: Option<Product>,
 }
 
 /// What every step of a pass needs beside its data.
@@ -149,7 +149,7 @@ impl Decoder {
             layers: spec.layers.iter().map(|layer| LayerWeights::find(file, layer, d_model)).collect::<Result<_, _>>()?,
             final_norm: spec.final_norm.as_ref().map(|norm| NormWeights::read(file, norm, d_model)).transpose()?,
             output_projection: projection.map(|narrow| Product::find(file, &[(narrow, d_embedding)], d_model)).transpose()?,
-            output: Product::find(file, &[(&spec.output, spec.n_vocab)], d_embedding)?,
+            output: spec.output.as_ref().map(|output| Product::find(file, &[(output, spec.n_vocab)], d_embedding)).transpose()?,
             spec,
             arithmetic,
         })
@@ -176,7 +176,7 @@ impl Decoder {
     /// Bytes of weights that one decoded token reads: what decoding's speed is bound by.
     pub fn bytes_per_token(&self) -> usize {
         let layer = |layer: &LayerWeights| layer.qkv.bytes() + layer.o.bytes() + layer.feed.bytes_per_token();
-        self.layers.iter().map(layer).sum::<usize>() + self.output.bytes()
+        self.layers.iter().map(layer).sum::<usize>() + self.output.as_ref().map_or(0, Product::bytes)
     }
 
     /// Rows of a prefill that a pass may take at once after `depth` tokens, at most `most`, such that no step of a layer takes much
@@ -204,12 +204,15 @@ impl Decoder {
     /// order of the segments. False where the pass was cancelled: the caches then hold what they held, and `out` is as it was.
     ///
     /// # Errors
-    /// Where a token is outside the vocabulary or a cache would pass its bound; no cache has changed then.
+    /// Where a token is outside the vocabulary, a cache would pass its bound, or an encoder is asked for logits; no cache has changed then.
     pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<bool, Error> {
         let Means { crew, file, positions, work, mut profile, tap, cancel } = means;
         let rows = Rows::new(segments);
         if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
             return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
+        }
+        if output == Output::Logits && self.output.is_none() {
+            return Err(SessionError::Encoder { family: self.spec.family }.into());
         }
         self.reaches(rows.spans().iter().map(|span| span.positions().end).max().unwrap_or(0))?;
         if let Some(profile) = &mut profile {
@@ -395,9 +398,10 @@ impl Decoder {
         if n == 0 {
             return;
         }
-        let wants = match output {
-            Output::Logits => self.output_projection.as_ref().unwrap_or(&self.output).wants(self.arithmetic),
-            Output::Hidden => (false, true),
+        let matrix = self.output.as_ref().filter(|_| output == Output::Logits);
+        let wants = match matrix {
+            Some(matrix) => self.output_projection.as_ref().unwrap_or(matrix).wants(self.arithmetic),
+            None => (false, true),
         };
         let (x, step) = (&work.x, &work.step);
         work.input.fill(context.crew, self.arithmetic, wants, (n, d_model), &mut [], |i, _, y| {
@@ -411,14 +415,12 @@ impl Decoder {
                 None => y.copy_from_slice(&last),
             }
         });
-        if output == Output::Hidden {
-            return out.extend(work.input.dense());
-        }
+        let Some(matrix) = matrix else { return out.extend(work.input.dense()) };
         if let Some(projection) = &self.output_projection {
             let width = projection.outputs();
             work.hidden.resize(n * width, 0.0);
             projection.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, &mut work.hidden);
-            let (narrow, wants) = (&work.hidden, self.output.wants(self.arithmetic));
+            let (narrow, wants) = (&work.hidden, matrix.wants(self.arithmetic));
             work.input.fill(context.crew, self.arithmetic, wants, (n, width), &mut [], |row, _, y| {
                 y.copy_from_slice(&narrow[row * width..(row + 1) * width]);
             });
@@ -426,13 +428,13 @@ impl Decoder {
         let before = out.len();
         out.resize(before + n * self.spec.n_vocab, 0.0);
         let logits = &mut out[before..];
-        self.output.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, logits);
+        matrix.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, logits);
         if self.spec.logit_scale != 1.0 {
             logits.iter_mut().for_each(|logit| *logit *= self.spec.logit_scale);
         }
         if let Some(cap) = self.spec.logit_softcap {
             softcap(logits, cap);
         }
-        context.lap(Step::Output, || self.output.amount(n));
+        context.lap(Step::Output, || matrix.amount(n));
     }
 }

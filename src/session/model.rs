@@ -23,7 +23,7 @@ pub struct ModelOptions {
     pub threads: Option<usize>,
     /// Plain f32 arithmetic, scalar and slow: what the fast kernels are compared with.
     pub reference: bool,
-    /// How sessions store keys and values; `None` is f16, or f32 with `reference`.
+    /// How keys and values are stored; `None` is f16, and f32 with `reference` or for encoders, which keep them for one pass only.
     pub cache: Option<CacheFormat>,
     /// A position scheme in the place of the file's.
     pub position: Option<Scheme>,
@@ -78,7 +78,8 @@ impl Model {
         let decoder = Decoder::find(&file, spec, arithmetic)?;
         let threads = options.threads.unwrap_or_else(machine::threads);
         let team = Team::new(threads).map_err(|source| Error::Threads { threads, source })?;
-        let exact = || CacheFormat::of(if options.reference { CacheType::F32 } else { CacheType::F16 });
+        let whole = options.reference || decoder.spec().is_encoder();
+        let exact = || CacheFormat::of(if whole { CacheType::F32 } else { CacheType::F16 });
         let cache_format = options.cache.unwrap_or_else(exact);
         let (work, profile, tap) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (tokenizer, template) = (OnceLock::new(), OnceLock::new());
@@ -88,7 +89,7 @@ impl Model {
     /// A new, empty session.
     ///
     /// # Errors
-    /// Where an option is out of its range.
+    /// Where an option is out of its range, or the model is an encoder (see [`Model::embed`]).
     pub fn session(&self, options: SessionOptions) -> Result<Session, Error> {
         Session::new(Arc::clone(&self.shared), &options)
     }
