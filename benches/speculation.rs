@@ -12,10 +12,14 @@ const TOKENS: usize = 128;
 const ROUNDS: usize = 7;
 
 /// A passage, and the beginning of its corrected copy.
-const EDIT: &str = "The quick brown fox jumps over the lazy dog near the river bank. It was a cold and windy morning in the small village, and \
-nobody had expected the ferry to arrive before noon. The baker opened his shop at six, as he always did, and put the first loaves into the \
-window. A dog barked twice, and then everything was silent again.\n\nThe same text again, with the spelling corrected:\n\nThe quick brown fox \
-jumps over the lazy dog near the river bank. It was a cold";
+const EDIT: &str = "\
+The quick brown fox jumps over the lazy dog near the river bank. It was a cold and windy morning in the small village, and nobody had \
+expected the ferry to arrive before noon. The baker opened his shop at six, as he always did, and put the first loaves into the window. \
+A dog barked twice, and then everything was silent again.
+
+The same text again, with the spelling corrected:
+
+The quick brown fox jumps over the lazy dog near the river bank. It was a cold";
 
 const PLAIN: &str = "Once upon a time, in a country far away, there lived an old clockmaker who had never";
 

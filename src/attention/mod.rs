@@ -3,6 +3,7 @@
 //! among workers, and any mixture of sequences give the same bits.
 #![forbid(unsafe_code)]
 
+mod apart;
 mod element;
 mod slots;
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //!     (m, l, o) ← merge((m, l, o), (m', l', o'))
 //! ```
 
+use super::apart::{ByKey, Scores, Values};
 use super::element::{BLOCK, Element, Numbers, Part, Q4, Q8};
 use super::slots::{Slots, View, add_bias, add_by_query};
 use super::{PAGE, TILE};
@@ -126,7 +127,7 @@ impl<'p, P: Fn(usize) -> (Part<'p>, Part<'p>)> Op for Attend<'_, P> {
 }
 
 /// Up to [`ROWS`] query rows and one page.
-struct Block<'a> {
+pub(super) struct Block<'a> {
     start: usize,
     q: &'a [f32],
     width: usize,
@@ -159,60 +160,6 @@ macro_rules! by_type {
             }
         }
     };
-}
-
-/// [`Block::scores`], compiled by itself: one function for each type of key and number of rows.
-struct Scores<'b, 'a, E: Element, const R: usize> {
-    block: &'b Block<'a>,
-    numbers: &'a [E::Number],
-    scores: &'b mut [[f32; PAGE]; R],
-    keys: Range<usize>,
-}
-
-impl<E: Element, const R: usize> Op for Scores<'_, '_, E, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        self.block.scores::<I, E, R>(isa, self.numbers, self.scores, self.keys);
-    }
-}
-
-/// [`Block::add_by_key`], compiled by itself.
-struct ByKey<'b, 'a, E: Element, const R: usize> {
-    block: &'b Block<'a>,
-    numbers: &'a [E::Number],
-    table: &'b Relative,
-    scores: &'b mut [[f32; PAGE]; R],
-    keys: Range<usize>,
-}
-
-impl<E: Element, const R: usize> Op for ByKey<'_, '_, E, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        self.block.add_by_key::<I, E, R>(isa, self.numbers, self.table, self.scores, self.keys);
-    }
-}
-
-/// [`Block::values`], compiled by itself.
-struct Values<'b, 'a, E: Element, const R: usize> {
-    block: &'b Block<'a>,
-    numbers: &'a [E::Number],
-    weights: &'b [[f32; PAGE]; R],
-    keys: Range<usize>,
-    factors: (&'b [f32; R], &'b [f32; R]),
-    out: &'b mut [f32],
-}
-
-impl<E: Element, const R: usize> Op for Values<'_, '_, E, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        self.block.values::<I, E, R>(isa, self.numbers, self.weights, self.keys, self.factors, self.out);
-    }
 }
 
 impl Block<'_> {
@@ -252,7 +199,13 @@ impl Block<'_> {
 
     /// `scores[r][key] = Σ_d q[r][d] · k[d][key]` for whole vectors of keys.
     #[inline(always)]
-    fn scores<I: Isa, E: Element, const R: usize>(&self, isa: I, numbers: &[E::Number], scores: &mut [[f32; PAGE]; R], keys: Range<usize>) {
+    pub(super) fn scores<I: Isa, E: Element, const R: usize>(
+        &self,
+        isa: I,
+        numbers: &[E::Number],
+        scores: &mut [[f32; PAGE]; R],
+        keys: Range<usize>,
+    ) {
         if keys.len().is_multiple_of(2 * I::LANES) {
             for key in keys.step_by(2 * I::LANES) {
                 self.score_vectors::<I, E, R, 2>(isa, numbers, scores, key);
@@ -274,18 +227,18 @@ impl Block<'_> {
         key: usize,
     ) {
         let d = self.width;
-        let q: [&[f32]; R] = std::array::from_fn(|r| &self.q[r * d..][..d]);
         let place = |w: usize| (key + w * I::LANES) / TILE * TILE * d / E::PER_NUMBER + (key + w * I::LANES) % TILE;
         let lanes: [&[E::Number]; W] = std::array::from_fn(|w| &numbers[place(w)..]);
         // Where blocks have no scales, the whole head is one block.
         let block = if E::SCALED { BLOCK } else { d };
+        let n = block / E::PER_NUMBER;
         let mut sums = [[isa.splat(0.0); R]; W];
         for base in (0..d).step_by(block) {
             let mut of_block = if E::SCALED { [[isa.splat(0.0); R]; W] } else { sums };
             for half in 0..E::PER_NUMBER {
-                for i in 0..block / E::PER_NUMBER {
+                let q: [&[f32]; R] = std::array::from_fn(|r| &self.q[r * d + base + half * n..][..n]);
+                for i in 0..n {
                     let at = (base / E::PER_NUMBER + i) * TILE;
-                    let dim = base + half * (block / E::PER_NUMBER) + i;
                     let mut k = [isa.splat(0.0); W];
                     for w in 0..W {
                         // A long cache comes from memory: the tiles after these are asked for while these are used.
@@ -295,7 +248,7 @@ impl Block<'_> {
                         k[w] = E::load(isa, &lanes[w][at..], half);
                     }
                     for r in 0..R {
-                        let q = isa.splat(q[r][dim]);
+                        let q = isa.splat(q[r][i]);
                         for w in 0..W {
                             of_block[w][r] = isa.mul_add(q, k[w], of_block[w][r]);
                         }
@@ -344,7 +297,7 @@ impl Block<'_> {
 
     /// `scores[r][key] += Σ_d k[d][key] · s[d][key − at]`
     #[inline(always)]
-    fn add_by_key<I: Isa, E: Element, const R: usize>(
+    pub(super) fn add_by_key<I: Isa, E: Element, const R: usize>(
         &self,
         isa: I,
         numbers: &[E::Number],
@@ -356,15 +309,14 @@ impl Block<'_> {
             let mut sums = [isa.splat(0.0); R];
             for d in 0..self.width {
                 let k = self.key_vector::<I, E>(isa, numbers, key, d);
-                for r in 0..R {
-                    let View { at, head, .. } = self.views[r];
+                for (sum, &View { at, head, .. }) in sums.iter_mut().zip(self.views) {
                     let place = table.place((self.start + key) as isize - at as isize);
-                    sums[r] = isa.mul_add(k, isa.load(&table.row(head * self.width + d)[place..]), sums[r]);
+                    *sum = isa.mul_add(k, isa.load(&table.row(head * self.width + d)[place..]), *sum);
                 }
             }
-            for r in 0..R {
-                let scores = &mut scores[r][key..];
-                isa.store(scores, isa.add(isa.load(scores), sums[r]));
+            for (scores, sum) in scores.iter_mut().zip(sums) {
+                let all = isa.add(isa.load(&scores[key..]), sum);
+                isa.store(&mut scores[key..], all);
             }
         }
     }
@@ -389,7 +341,7 @@ impl Block<'_> {
 
     /// `out[r] = a[r] · out[r] + b[r] · Σ_key p[r][key] · v[key]`.
     #[inline(always)]
-    fn values<I: Isa, E: Element, const R: usize>(
+    pub(super) fn values<I: Isa, E: Element, const R: usize>(
         &self,
         isa: I,
         numbers: &[E::Number],
@@ -402,11 +354,11 @@ impl Block<'_> {
         let mut at = 0;
         while at + 2 * I::LANES <= self.width {
             let p = if E::SCALED { self.scale_weights(isa, p, &mut scaled, keys.clone(), at) } else { p };
-            self.value_vectors::<I, E, R, 2>(isa, numbers, p, keys.clone(), (a, b), at, out);
+            self.value_vectors::<I, E, R, 2>(isa, (numbers, p), keys.clone(), (a, b), at, out);
             at += 2 * I::LANES;
         }
         if at + I::LANES <= self.width {
-            self.value_vectors::<I, E, R, 1>(isa, numbers, p, keys.clone(), (a, b), at, out);
+            self.value_vectors::<I, E, R, 1>(isa, (numbers, p), keys.clone(), (a, b), at, out);
             at += I::LANES;
         }
         let d = self.width;
@@ -447,8 +399,7 @@ impl Block<'_> {
     fn value_vectors<I: Isa, E: Element, const R: usize, const W: usize>(
         &self,
         isa: I,
-        numbers: &[E::Number],
-        p: &[[f32; PAGE]; R],
+        (numbers, p): (&[E::Number], &[[f32; PAGE]; R]),
         keys: Range<usize>,
         (a, b): (&[f32; R], &[f32; R]),
         at: usize,
@@ -465,7 +416,8 @@ impl Block<'_> {
                 let (place, half) = place(at + w * I::LANES);
                 let v = E::load(isa, &values[place..], half);
                 for r in 0..R {
-                    sums[r] = isa.mul_add(isa.splat(p[r][key]), v, sums[r]);
+                    // A page's keys are below its length, which the compiler can't know.
+                    sums[r] = isa.mul_add(isa.splat(p[r][key % PAGE]), v, sums[r]);
                 }
             }
         }

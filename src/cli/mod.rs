@@ -12,6 +12,7 @@ mod flags;
 mod input;
 mod inspect;
 mod interrupt;
+mod lab;
 mod list;
 mod logits;
 mod machine;
@@ -64,6 +65,7 @@ const COMMANDS: &[Entry] = &[
     entry::<quantize::Quantize>(),
     entry::<perplexity::Perplexity>(),
     entry::<bench::Bench>(),
+    entry::<lab::Lab>(),
     entry::<logits::Logits>(),
     entry::<doctor::Doctor>(),
     entry::<completions::Completions>(),

@@ -9,8 +9,9 @@ use super::layer::LayerWeights;
 use super::linear::Arithmetic;
 use super::positions::LayerPositions;
 use super::profile::Amount;
+use super::tap::Heads;
 use crate::attention::{Attend, Content, PAGE, Partial, Slots, View};
-use crate::kv::{CacheFormat, LayerCache, LayerShape, PageSlot, Sight};
+use crate::kv::{CacheFormat, CacheType, LayerCache, LayerShape, PageSlot, Sight};
 use crate::math::hadamard;
 use crate::parallel::{Crew, cut_by_cost};
 use kinglet_models::Mask;
@@ -131,8 +132,8 @@ impl AttentionStep<'_> {
         }
     }
 
-    /// Norms (where each head has its own norm), rotates and mixes head `head` of `heads: [n, d_head]` into `out`, which is as wide as heads are
-    /// stored: the row's key, or (`query`) its query as it stands to the window or to an anchor.
+    /// Norms (where each head has its own norm), rotates and mixes head `head` of `heads: [n, d_head]` into `out`, which is as wide as
+    /// heads are stored: the row's key, or (`query`) its query as it stands to the window or to an anchor.
     fn prepare(&self, row: usize, head: usize, heads: &[f32], query: Option<Option<usize>>, out: &mut [f32]) {
         let d = self.d_head();
         let (used, padding) = out.split_at_mut(d);
@@ -144,6 +145,27 @@ impl AttentionStep<'_> {
         self.positions.turn(row, query.flatten(), used);
         if self.format.mixes_keys() {
             hadamard(out);
+        }
+    }
+
+    /// Adds the batch's heads to `to` as they are before positions turn them and the cache rounds them.
+    pub fn heads_before_positions(&self, to: &mut Heads) {
+        let (positions, format) = (&LayerPositions::default(), CacheFormat::of(CacheType::F32));
+        let plain = AttentionStep { positions, format, ..*self };
+        let (attention, d) = (&self.layer.attention, self.d_head());
+        let mut head = vec![0.0; d];
+        for (row, heads) in self.qkv.chunks_exact(self.width()).enumerate() {
+            let (q, kv) = heads.split_at(attention.n_heads * d);
+            let (k, v) = kv.split_at(attention.n_kv_heads * d);
+            for index in 0..attention.n_heads {
+                plain.prepare(row, index, q, Some(None), &mut head);
+                to.q.extend(&head);
+            }
+            for index in 0..attention.n_kv_heads {
+                plain.prepare(row, index, k, None, &mut head);
+                to.k.extend(&head);
+            }
+            to.v.extend(v);
         }
     }
 

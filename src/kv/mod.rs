@@ -26,8 +26,8 @@ pub struct CacheFormat {
     pub keys: CacheType,
     /// Of values.
     pub values: CacheType,
-    /// Whether heads are mixed by a Hadamard matrix before they are rounded to few levels (see [`crate::math::hadamard`]). Types that are not
-    /// quantised are never mixed.
+    /// Whether heads are mixed by a Hadamard matrix before they are rounded to few levels (see [`crate::math::hadamard`]). Types that
+    /// are not quantised are never mixed.
     pub hadamard: bool,
 }
 

@@ -180,7 +180,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_kept_tokens_stand_as_if_nothing_else_had_been(bound in 2usize..40, sinks in 0usize..8, pin in 0usize..20, width in 0usize..6, len in 1usize..200) {
+        fn the_kept_tokens_stand_as_if_nothing_else_had_been(
+            bound in 2usize..40,
+            sinks in 0usize..8,
+            pin in 0usize..20,
+            width in 0usize..6,
+            len in 1usize..200,
+        ) {
             prop_assume!(sinks + width < bound);
             let mut ring = Ring::new(bound, sinks).unwrap();
             if pin + width <= len.min(bound) {

@@ -202,7 +202,8 @@ impl<'a> Options<'a> {
 }
 
 fn rope(mut options: Options<'_>) -> Result<RopeChange, PositionError> {
-    let kinds: [(&str, fn(f64) -> Scaling); 5] = [
+    type Of = fn(f64) -> Scaling;
+    let kinds: [(&str, Of); 5] = [
         ("linear", Scaling::Linear),
         ("ntk", Scaling::Ntk),
         ("dynamic", Scaling::Dynamic),

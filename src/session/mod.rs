@@ -129,6 +129,11 @@ impl Session {
         self.cache.ring().anchors()
     }
 
+    /// What its positions do in each layer, resolved for its context.
+    pub fn positions(&self) -> &Positions {
+        &self.positions
+    }
+
     /// Tokens it may hold.
     pub fn context(&self) -> usize {
         self.cache.bound()

@@ -3,7 +3,7 @@
 use super::{Session, SessionOptions};
 use crate::error::{Error, SessionError};
 use crate::file::{LoadMode, ModelFile};
-use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Profile, Segment, Workspace};
+use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Profile, Segment, Tap, Workspace};
 use crate::kv::{CacheFormat, CacheType};
 use crate::parallel::{Team, machine};
 use crate::position::Scheme;
@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     profile: Mutex<Option<Profile>>,
     /// The position schemes for whole texts of any length that the model has seen in training.
     pub(super) text_positions: OnceLock<Positions>,
+    /// Looks at the heads of passes while it is there.
+    tap: Mutex<Option<Tap>>,
     tokenizer: OnceLock<Tokenizer>,
     template: OnceLock<ChatTemplate>,
 }
@@ -95,6 +97,7 @@ impl Model {
             team,
             work: Mutex::default(),
             profile: Mutex::default(),
+            tap: Mutex::default(),
             text_positions: OnceLock::new(),
             tokenizer: OnceLock::new(),
             template: OnceLock::new(),
@@ -138,6 +141,16 @@ impl Model {
     /// What was measured since [`Model::start_profile`], and no more is; `None` where it was not called.
     pub fn take_profile(&self) -> Option<Profile> {
         self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Keeps the queries, keys and values of all passes that begin from now on, of any session.
+    pub fn start_tap(&self) {
+        *self.shared.tap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tap::default());
+    }
+
+    /// What was kept since [`Model::start_tap`], and no more is; `None` where it was not called.
+    pub fn take_tap(&self) -> Option<Tap> {
+        self.shared.tap.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Bytes of weights that a decoded token reads.
@@ -208,8 +221,9 @@ impl Shared {
         self.file.check()?;
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
-        let (crew, profile) = (&mut self.team.gather(), profile.as_mut());
-        let means = Means { crew, file: &self.file, positions, work: &mut work, profile, cancel };
+        let mut tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner);
+        let (crew, profile, tap) = (&mut self.team.gather(), profile.as_mut(), tap.as_mut());
+        let means = Means { crew, file: &self.file, positions, work: &mut work, profile, tap, cancel };
         self.decoder.forward(means, segments, output, out)
     }
 

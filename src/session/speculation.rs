@@ -1,6 +1,6 @@
 //! Speculation without a second model: the text's own repetitions are proposed, verified in one batch, and accepted only where the sampler
-//! would have chosen them anyway, so the answer is the same with it and without. Guesses begin short, where a batch costs hardly more than a
-//! token, and grow while they are right; where they fail, or take longer than the tokens they gave would have taken one by one, it falls
+//! would have chosen them anyway, so the answer is the same with it and without. Guesses begin short, where a batch costs hardly more than
+//! a token, and grow while they are right; where they fail, or take longer than the tokens they gave would have taken one by one, it falls
 //! silent for longer and longer, so that it costs little on text that does not repeat itself.
 
 use super::Session;

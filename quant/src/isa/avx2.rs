@@ -18,6 +18,7 @@ pub struct Maddubs(());
 impl ByteProducts<__m256i> for Maddubs {
     const LEVEL: Level = Level::Avx2;
     const SIGNED_BYTES: bool = true;
+    const CHAINS: usize = 1;
     const COLUMNS: usize = 4;
 
     #[inline(always)]

@@ -18,6 +18,7 @@ pub struct Maddubs(());
 impl ByteProducts<__m512i> for Maddubs {
     const LEVEL: Level = Level::Avx512;
     const SIGNED_BYTES: bool = true;
+    const CHAINS: usize = 1;
     const COLUMNS: usize = 5;
 
     #[inline(always)]

@@ -12,6 +12,9 @@ pub trait ByteProducts<V>: Copy + Send + Sync + 'static {
     /// See [`Isa::COLUMNS`].
     const COLUMNS: usize;
 
+    /// See [`Isa::CHAINS`]; `vpdpbusd` takes four cycles (Zen 4).
+    const CHAINS: usize = 2;
+
     /// The token, where the CPU has the byte products; that it has the vectors is for the caller to see.
     fn new() -> Option<Self>;
     /// Runs `op` with the level's instructions switched on; `isa` is the proof that the CPU has them all.

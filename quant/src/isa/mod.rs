@@ -1,5 +1,6 @@
 //! Instruction-set levels: the same few dozen primitives for each, so that a kernel is written once and compiled for every level. The
-//! vectors of x86 are in `ymm.rs` and `zmm.rs`; a level's own file says how it multiplies bytes and which features it needs. A level's *token* ([`Isa`]) can be had only on a CPU that has the level; that makes its primitives safe to call.
+//! vectors of x86 are in `ymm.rs` and `zmm.rs`; a level's own file says how it multiplies bytes and which features it needs. A level's
+//! *token* ([`Isa`]) can be had only on a CPU that has the level; that makes its primitives safe to call.
 //!
 //! A kernel is a struct with its operands that implements [`Op`]; [`Level::run`] compiles its body once for each level and calls
 //! the right one. Everything a body calls is `#[inline(always)]`, so that it ends up inside the one function that has the level's
@@ -75,6 +76,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     const SIGNED_BYTES: bool;
     /// Columns of activations that a kernel multiplies at a time: as many as the registers hold sums for, two vectors of rows each.
     const COLUMNS: usize;
+    /// Sums that a kernel of one or two outputs keeps apart for each, so that a [`dot`](Isa::dot) need not wait for the last one.
+    const CHAINS: usize;
     /// A vector of f32.
     type F: Copy + Send + Sync;
     /// The outcome of a comparison, lane by lane.
@@ -176,8 +179,10 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn sar(self, a: Self::I, n: u32) -> Self::I;
     /// Byte by byte `table[index]`; each byte of `index` is below 16.
     fn lookup(self, table: &[u8; 16], index: Self::I) -> Self::I;
-    /// Byte `i` of a lane is 16 where bit `4t + i` of that lane of `bits` is set, else 0.
-    fn sixteens(self, bits: Self::I, t: u32) -> Self::I;
+    /// `a`, whose bytes are below 16, with 16 added to byte `i` of a lane where bit `4t + i` of that lane of `bits` is set.
+    fn add_sixteens(self, a: Self::I, bits: Self::I, t: u32) -> Self::I;
+    /// Lane by lane the upper 16 bits of `low` and above them the lower 16 bits of `high`: what lies across two dwords of a row.
+    fn across(self, low: Self::I, high: Self::I) -> Self::I;
     /// Integers to floats.
     fn to_f32(self, a: Self::I) -> Self::F;
     /// Floats to the nearest integers, halves to even; anything for those beyond an i32.
@@ -186,6 +191,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn bits_to_f32(self, a: Self::I) -> Self::F;
     /// The lower 16 bits of each lane, which are a half float, as f32.
     fn f16_to_f32(self, a: Self::I) -> Self::F;
+    /// The lower and the upper 16 bits of each lane, which are half floats, as f32.
+    fn f16s_to_f32(self, a: Self::I) -> (Self::F, Self::F);
     /// The wrapping sum of all lanes.
     fn reduce_i32(self, a: Self::I) -> i32;
 

@@ -18,6 +18,7 @@ impl Isa for Scalar {
     const LANES: usize = 8;
     const SIGNED_BYTES: bool = true;
     const COLUMNS: usize = 1;
+    const CHAINS: usize = 1;
     type F = F;
     type Mask = [bool; 8];
     type I = I;
@@ -248,8 +249,13 @@ impl Isa for Scalar {
     }
 
     #[inline(never)]
-    fn sixteens(self, bits: I, t: u32) -> I {
-        bits.map(|bits| i32::from_le_bytes(from_fn(|i| ((bits >> (4 * t + i as u32) & 1) as u8) << 4)))
+    fn add_sixteens(self, a: I, bits: I, t: u32) -> I {
+        from_fn(|lane| a[lane] + i32::from_le_bytes(from_fn(|i| ((bits[lane] >> (4 * t + i as u32) & 1) as u8) << 4)))
+    }
+
+    #[inline]
+    fn across(self, low: I, high: I) -> I {
+        from_fn(|i| (low[i] as u32 >> 16) as i32 | high[i] << 16)
     }
 
     #[inline]
@@ -270,6 +276,11 @@ impl Isa for Scalar {
     #[inline(never)]
     fn f16_to_f32(self, a: I) -> F {
         a.map(|a| f16::from_bits(a as u16).to_f32())
+    }
+
+    #[inline]
+    fn f16s_to_f32(self, a: I) -> (F, F) {
+        (self.f16_to_f32(a), self.f16_to_f32(self.shr(a, 16)))
     }
 
     #[inline]

@@ -26,6 +26,7 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
     const LANES: usize = 8;
     const SIGNED_BYTES: bool = B::SIGNED_BYTES;
     const COLUMNS: usize = B::COLUMNS;
+    const CHAINS: usize = B::CHAINS;
     type F = __m256;
     type Mask = __m256;
     type I = __m256i;
@@ -282,7 +283,7 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
     }
 
     #[inline(always)]
-    fn sixteens(self, bits: __m256i, t: u32) -> __m256i {
+    fn add_sixteens(self, a: __m256i, bits: __m256i, t: u32) -> __m256i {
         // The byte that holds bits 4t … 4t + 3 in all four bytes of its lane, then one bit of it for each.
         let byte = (t / 2) as i32 * 0x0101_0101;
         let bit = if t.is_multiple_of(2) { 0x0804_0201 } else { 0x8040_2010_u32 as i32 };
@@ -293,8 +294,13 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
             );
             let bit = _mm256_set1_epi32(bit);
             let set = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(bits, byte), bit), bit);
-            _mm256_and_si256(set, _mm256_set1_epi8(16))
+            _mm256_or_si256(a, _mm256_and_si256(set, _mm256_set1_epi8(16)))
         }
+    }
+
+    #[inline(always)]
+    fn across(self, low: __m256i, high: __m256i) -> __m256i {
+        unsafe { _mm256_blend_epi16::<0b1010_1010>(_mm256_srli_epi32::<16>(low), _mm256_slli_epi32::<16>(high)) }
     }
 
     #[inline(always)]
@@ -318,6 +324,15 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
             let low = _mm256_and_si256(a, _mm256_set1_epi32(0xffff));
             let packed = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(low, low));
             _mm256_cvtph_ps(_mm256_castsi256_si128(packed))
+        }
+    }
+
+    #[inline(always)]
+    fn f16s_to_f32(self, a: __m256i) -> (__m256, __m256) {
+        unsafe {
+            let apart = _mm256_broadcastsi128_si256(_mm_set_epi8(15, 14, 11, 10, 7, 6, 3, 2, 13, 12, 9, 8, 5, 4, 1, 0));
+            let halves = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_shuffle_epi8(a, apart));
+            (_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(halves)))
         }
     }
 

@@ -30,6 +30,7 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
     const LANES: usize = 16;
     const SIGNED_BYTES: bool = B::SIGNED_BYTES;
     const COLUMNS: usize = B::COLUMNS;
+    const CHAINS: usize = B::CHAINS;
     type F = __m512;
     type Mask = __mmask16;
     type I = __m512i;
@@ -289,16 +290,31 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
     }
 
     #[inline(always)]
-    fn sixteens(self, bits: __m512i, t: u32) -> __m512i {
+    fn add_sixteens(self, a: __m512i, bits: __m512i, t: u32) -> __m512i {
         // The byte that holds bits 4t … 4t + 3 in all four bytes of its lane, then one bit of it for each.
         let byte = (t / 2) as i32 * 0x0101_0101;
         let bit = if t.is_multiple_of(2) { 0x0804_0201 } else { 0x8040_2010_u32 as i32 };
         unsafe {
             let byte =
                 _mm512_or_si512(_mm512_broadcast_i32x4(_mm_set_epi32(0x0c0c_0c0c, 0x0808_0808, 0x0404_0404, 0)), _mm512_set1_epi32(byte));
-            let bit = _mm512_set1_epi32(bit);
-            _mm512_maskz_mov_epi8(_mm512_test_epi8_mask(_mm512_shuffle_epi8(bits, byte), bit), _mm512_set1_epi8(16))
+            let set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(bits, byte), _mm512_set1_epi32(bit));
+            _mm512_or_si512(a, _mm512_maskz_mov_epi8(set, _mm512_set1_epi8(16)))
         }
+    }
+
+    #[inline(always)]
+    fn across(self, low: __m512i, high: __m512i) -> __m512i {
+        const WORDS: [i16; 32] = {
+            let mut words = [0; 32];
+            let mut i = 0;
+            while i < 32 {
+                // Word 2k is the upper one of lane k of the first operand, word 2k + 1 the lower one of the second.
+                words[i] = if i % 2 == 0 { i as i16 + 1 } else { 32 + i as i16 - 1 };
+                i += 1;
+            }
+            words
+        };
+        unsafe { _mm512_permutex2var_epi16(low, _mm512_loadu_si512(WORDS.as_ptr().cast()), high) }
     }
 
     #[inline(always)]
@@ -319,6 +335,11 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
     #[inline(always)]
     fn f16_to_f32(self, a: __m512i) -> __m512 {
         unsafe { _mm512_cvtph_ps(_mm512_cvtepi32_epi16(a)) }
+    }
+
+    #[inline(always)]
+    fn f16s_to_f32(self, a: __m512i) -> (__m512, __m512) {
+        (self.f16_to_f32(a), self.f16_to_f32(self.shr(a, 16)))
     }
 
     #[inline(always)]

@@ -30,25 +30,11 @@ pub(super) trait Weights<I: Isa> {
 /// log₂ of what the kernel must subtract from a weight as [`Weights::quad`] gives it.
 #[inline(always)]
 fn offset<I: Isa, K: Kind>() -> Option<u32> {
-    if needs_flip::<I, K>() { Some(7) } else { K::OFFSET }
+    if K::BITS == 8 && !I::SIGNED_BYTES { Some(7) } else { K::OFFSET }
 }
 
-/// Whether the signed 8-bit weights of a format must be moved up by 128 for this level.
-#[inline(always)]
-fn needs_flip<I: Isa, K: Kind>() -> bool {
-    K::BITS == 8 && !I::SIGNED_BYTES
-}
-
-/// Moves signed 8-bit weights up by 128, where the level wants it.
-#[inline(always)]
-pub(super) fn flip<I: Isa, K: Kind>(isa: I, mut q: [I::I; 8]) -> [I::I; 8] {
-    if needs_flip::<I, K>() {
-        for q in &mut q {
-            *q = isa.xor(*q, isa.splat_i32(i32::from_le_bytes([0x80; 4])));
-        }
-    }
-    q
-}
+/// Sums that may be kept apart for one output.
+const CHAINS: usize = 4;
 
 /// Adds one sub-block to `acc: [V vectors of rows][C columns]`.
 #[inline(always)]
@@ -60,6 +46,8 @@ pub(super) fn multiply_block<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
 ) {
     let quads = 8 / K::PARTS;
     let steps = I::steps(K::BITS).min(quads);
+    // One sum of eight products in a row takes longer than all else in a block, where a product's latency is long.
+    let chains = if V * C <= 2 { I::CHAINS.min(CHAINS) } else { 1 };
     for part in 0..K::PARTS {
         // Where the sums of the parts are in a block.
         let sum_of = if K::PARTS == 1 { 2 } else { part };
@@ -74,10 +62,10 @@ pub(super) fn multiply_block<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
         }
         let mut first = part * quads;
         while first < (part + 1) * quads {
-            let mut sums = [[isa.start(K::BITS, totals[0][0]); C]; V];
+            let mut sums = [[[isa.start(K::BITS, isa.splat_i32(0)); CHAINS]; C]; V];
             for v in 0..V {
                 for c in 0..C {
-                    sums[v][c] = isa.start(K::BITS, totals[v][c]);
+                    sums[v][c][0] = isa.start(K::BITS, totals[v][c]);
                 }
             }
             for t in first..first + steps {
@@ -87,13 +75,17 @@ pub(super) fn multiply_block<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
                 }
                 for c in 0..C {
                     for v in 0..V {
-                        sums[v][c] = isa.dot(K::BITS, sums[v][c], quad[v], activations[c].q[t]);
+                        let sum = &mut sums[v][c][t % chains];
+                        *sum = isa.dot(K::BITS, *sum, quad[v], activations[c].q[t]);
                     }
                 }
             }
             for v in 0..V {
                 for c in 0..C {
-                    totals[v][c] = isa.finish(K::BITS, totals[v][c], sums[v][c]);
+                    totals[v][c] = isa.finish(K::BITS, totals[v][c], sums[v][c][0]);
+                    for chain in 1..chains {
+                        totals[v][c] = isa.add_i32(totals[v][c], isa.finish(K::BITS, isa.splat_i32(0), sums[v][c][chain]));
+                    }
                 }
             }
             first += steps;

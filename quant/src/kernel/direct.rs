@@ -2,7 +2,7 @@
 //! are read once, so this is to be as fast as memory.
 
 use super::activations::Block;
-use super::block::{Weights, flip, multiply_block};
+use super::block::{Weights, multiply_block};
 use super::lanes::{Lanes, Lanes32, Sink};
 use super::output::Output;
 use crate::isa::{Isa, Op, Rows};
@@ -80,8 +80,7 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
             let next = Next { bytes, at: group + AHEAD, near };
             let mut sums = Sums::<I, L, C> { columns, block: 0, next, acc: [[isa.splat(0.0); C]], format: PhantomData };
             let mut at = 0;
-            // Groups pay where there are 32 registers (Zen 4, Q4_1 in cache: 27 → 33 GB/s); with 16 they spill (AVX2, Q5_1: 20.6 → 19).
-            if L::GROUP > 1 && I::LANES == 16 {
+            if L::GROUP > 1 {
                 while at + L::GROUP * block_bytes <= stride {
                     L::unpack_group(isa, rows.window(at, L::GROUP * block_bytes), &mut sums);
                     at += L::GROUP * block_bytes;
@@ -130,11 +129,10 @@ struct Sums<'a, I: Isa, L, const C: usize> {
 
 impl<I: Isa, L: Lanes, const C: usize> Sink<I> for Sums<'_, I, L, C> {
     #[inline(always)]
-    fn take(&mut self, isa: I, mut weights: Lanes32<I>) {
+    fn take(&mut self, isa: I, weights: Lanes32<I>) {
         let step = I::LANES * L::TYPE.block_bytes() * Block::LEN / L::TYPE.block_len();
         isa.prefetch(self.next.bytes, self.next.at, step.div_ceil(LINE), self.next.near);
         self.next.at += step;
-        weights.q = flip::<I, L::Kind>(isa, weights.q);
         let mut activations = [&self.columns[0][self.block]; C];
         for (activations, column) in activations.iter_mut().zip(&self.columns) {
             *activations = &column[self.block];

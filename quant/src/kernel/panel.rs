@@ -11,7 +11,7 @@
 //! Between slices the tile's sums wait in the scratch: storing an f32 rounds nothing, so slices change no bits.
 
 use super::activations::Block;
-use super::block::{Weights, flip, multiply_block};
+use super::block::{Weights, multiply_block};
 use super::lanes::{Kind, Lanes, Lanes32, Sink};
 use super::output::Output;
 use crate::isa::{Isa, Op, Rows};
@@ -159,7 +159,7 @@ impl<I: Isa, K: Kind> Sink<I> for Filler<'_, K> {
         let rows = V * I::LANES;
         let at = self.v * I::LANES;
         let quads = &mut self.quads[self.block * 8 * rows..][..8 * rows];
-        for (t, q) in flip::<I, K>(isa, weights.q).into_iter().enumerate() {
+        for (t, q) in weights.q.into_iter().enumerate() {
             isa.store_i32(&mut quads[t * rows + at..], q);
         }
         let scales = &mut self.scales[self.block * 2 * K::PARTS * rows..][..2 * K::PARTS * rows];

@@ -73,11 +73,16 @@ pub fn fields(profile: &Profile) -> Value {
     let of = |line: Line| {
         let Line { name, spent } = line;
         let Amount { integer, float, bytes } = spent.amount;
+        let passes = profile.passes.max(1);
         json!({
-            "step": name, "ms": ms(spent.time), "integer_macs": integer / profile.passes.max(1), "float_macs": float / profile.passes.max(1),
-            "bytes": bytes / profile.passes.max(1), "crossings": spent.crossings.count / profile.passes.max(1),
-            "alone_ms": 1e3 * alone(&spent) / profile.passes.max(1) as f64,
-            "waiting_ms": 1e3 * waiting(&spent, profile.threads) / profile.passes.max(1) as f64,
+            "step": name,
+            "ms": ms(spent.time),
+            "integer_macs": integer / passes,
+            "float_macs": float / passes,
+            "bytes": bytes / passes,
+            "crossings": spent.crossings.count / passes,
+            "alone_ms": 1e3 * alone(&spent) / passes as f64,
+            "waiting_ms": 1e3 * waiting(&spent, profile.threads) / passes as f64,
         })
     };
     json!({ "passes": profile.passes, "steps": lines(profile).into_iter().map(of).collect::<Vec<_>>() })

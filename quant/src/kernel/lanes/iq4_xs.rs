@@ -1,7 +1,7 @@
 //! IQ4_XS (layout: `format/iq4_xs.rs`).
 
-use super::iq4_nl::TABLE;
-use super::{Bytes, Lanes, Sink, look_up, nibbles, symmetric};
+use super::iq4_nl::values;
+use super::{Bytes, Lanes, Sink, nibbles, symmetric};
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 
@@ -20,7 +20,7 @@ impl Lanes for Iq4Xs {
             let high_bits = isa.shl(isa.and(high, isa.splat_i32(3)), 4);
             let stored = isa.or(isa.and(low, isa.splat_i32(15)), high_bits);
             let scale = isa.mul(d, isa.to_f32(isa.add_i32(stored, isa.splat_i32(-32))));
-            let q = look_up(isa, &TABLE, nibbles(isa, rows.quads(isa, 8 + 16 * sub)));
+            let q = values(isa, nibbles(isa, rows.quads(isa, 8 + 16 * sub)));
             sink.take(isa, symmetric(isa, q, scale));
             (low, high) = (isa.shr(low, 4), isa.shr(high, 2));
         }

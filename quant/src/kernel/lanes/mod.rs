@@ -48,7 +48,8 @@ pub(super) trait Lanes {
 
 /// What the multiplication must know about unpacked weights. Formats of one kind share their machine code.
 pub(super) trait Kind {
-    /// The weights are below 2^BITS and not negative, but signed where it is 8.
+    /// The weights are below 2^BITS and not negative. Where it is 8 they are signed, and moved up by 128 for a level without
+    /// [`Isa::SIGNED_BYTES`].
     const BITS: u32;
     /// log₂ of what must be subtracted from a weight.
     const OFFSET: Option<u32>;
@@ -131,16 +132,6 @@ impl Rows<'_> {
         isa.transpose(self, at)
     }
 
-    /// The first `16 N` bytes of each row.
-    #[inline(always)]
-    fn many<I: Isa, const N: usize>(self, isa: I) -> [[I::I; 4]; N] {
-        let mut words = [[isa.splat_i32(0); 4]; N];
-        for (n, words) in words.iter_mut().enumerate() {
-            *words = self.quads(isa, 16 * n);
-        }
-        words
-    }
-
     /// The 32 bytes from `at` on of each row.
     #[inline(always)]
     fn octets<I: Isa>(self, isa: I, at: usize) -> [I::I; 8] {
@@ -171,11 +162,26 @@ fn nibbles<I: Isa>(isa: I, packed: [I::I; 4]) -> [I::I; 8] {
     q
 }
 
+/// The bits of each byte that `mask` has, after bit `from` was moved to place `to`; the bits that are wanted must stay in their byte.
+#[inline(always)]
+fn moved<I: Isa>(isa: I, x: I::I, from: u32, to: u32, mask: u8) -> I::I {
+    let moved = if to >= from { isa.shl(x, to - from) } else { isa.shr(x, from - to) };
+    isa.and(moved, isa.splat_i32(bytes(mask)))
+}
+
+/// The scales (in the lower halves of the lanes) and the sixteen bytes of two blocks of 18. Nine dwords of a row: the first block's bytes
+/// begin in the middle of a dword, the second one's with a dword.
+#[inline(always)]
+fn two_of_18<I: Isa>(isa: I, [a, b, c, d, e, f, g, h, i]: [I::I; 9]) -> [(I::I, [I::I; 4]); 2] {
+    let first = [isa.across(a, b), isa.across(b, c), isa.across(c, d), isa.across(d, e)];
+    [(a, first), (isa.shr(e, 16), [f, g, h, i])]
+}
+
 /// `q` with 16 added to value `i` where bit `i` of `high` is set.
 #[inline(always)]
 fn fifth_bits<I: Isa>(isa: I, mut q: [I::I; 8], high: I::I) -> [I::I; 8] {
     for (t, q) in q.iter_mut().enumerate() {
-        *q = isa.or(*q, isa.sixteens(high, t as u32));
+        *q = isa.add_sixteens(*q, high, t as u32);
     }
     q
 }

@@ -1,6 +1,6 @@
 //! Q2_K (layout: `format/q2_k.rs`).
 
-use super::{Lanes, Lanes32, Sink, WithMin16, bytes, low_byte, nibble};
+use super::{Lanes, Lanes32, Sink, WithMin16, low_byte, moved, nibble};
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 
@@ -15,15 +15,14 @@ impl Lanes for Q2K {
         let packed = rows.quads(isa, 0);
         // Sixteen bytes that end with the block, of which the last four are wanted.
         let head = rows.quads(isa, 68)[3];
-        let d = isa.f16_to_f32(head);
-        let neg_dmin = isa.sub(isa.splat(0.0), isa.f16_to_f32(isa.shr(head, 16)));
+        let (d, dmin) = isa.f16s_to_f32(head);
+        let neg_dmin = isa.sub(isa.splat(0.0), dmin);
         for n in 0..2 {
-            let mut crumbs = rows.octets(isa, 16 + 32 * n);
+            let crumbs = rows.octets(isa, 16 + 32 * n);
             for k in 0..4 {
                 let mut q = crumbs;
-                for (q, crumbs) in q.iter_mut().zip(&mut crumbs) {
-                    *q = isa.and(*q, isa.splat_i32(bytes(3)));
-                    *crumbs = isa.shr(*crumbs, 2);
+                for q in &mut q {
+                    *q = moved(isa, *q, 2 * k as u32, 0, 3);
                 }
                 // Bytes 2·sub and 2·sub + 1 are the lower or upper half of dword sub / 2.
                 let pair = isa.shr(packed[2 * n + k / 2], k as u32 % 2 * 16);

@@ -1,6 +1,6 @@
 //! Q3_K (layout: `format/q3_k.rs`).
 
-use super::{Lanes, Lanes32, Sink, Symmetric16, bytes, low_byte, nibble};
+use super::{Lanes, Lanes32, Sink, Symmetric16, bytes, low_byte, moved, nibble};
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 
@@ -15,15 +15,14 @@ impl Lanes for Q3K {
         let scales = scales(isa, rows);
         // Sixteen bytes that end with the block, of which the last two are wanted.
         let d = isa.f16_to_f32(isa.shr(rows.quads(isa, 94)[3], 16));
-        let mut high = rows.octets(isa, 0); // bit j of byte l is the third of weight 32·j + l
+        let high = rows.octets(isa, 0); // bit j of byte l is the third of weight 32·j + l
         for n in 0..2 {
-            let mut crumbs = rows.octets(isa, 32 + 32 * n);
+            let crumbs = rows.octets(isa, 32 + 32 * n);
             for k in 0..4 {
                 let mut q = crumbs;
-                for ((q, crumbs), high) in q.iter_mut().zip(&mut crumbs).zip(&mut high) {
-                    let third = isa.shl(isa.and(*high, isa.splat_i32(bytes(1))), 2);
-                    *q = isa.or(isa.and(*q, isa.splat_i32(bytes(3))), third);
-                    (*crumbs, *high) = (isa.shr(*crumbs, 2), isa.shr(*high, 1));
+                for (q, &high) in q.iter_mut().zip(&high) {
+                    let low = moved(isa, *q, 2 * k as u32, 0, 3);
+                    *q = isa.or(low, moved(isa, high, (4 * n + k) as u32, 2, 1 << 2));
                 }
                 // Scales 2·sub and 2·sub + 1 are the lower or upper half of dword sub / 2.
                 let pair = isa.shr(scales[2 * n + k / 2], k as u32 % 2 * 16);

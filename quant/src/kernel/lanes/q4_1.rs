@@ -19,16 +19,19 @@ impl Lanes for Q4_1 {
 
     #[inline(always)]
     fn unpack_group<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
-        let words = rows.many::<I, 5>(isa);
-        for [head, packed @ ..] in words.as_flattened().as_chunks::<5>().0 {
-            sink.take(isa, block(isa, *head, *packed));
-        }
+        let ([head, a, b, c], [d, next, e, f]) = (rows.quads(isa, 0), rows.quads(isa, 16));
+        sink.take(isa, block(isa, head, [a, b, c, d]));
+        let [g, h, head, i] = rows.quads(isa, 32);
+        sink.take(isa, block(isa, next, [e, f, g, h]));
+        let [j, k, l, next] = rows.quads(isa, 48);
+        sink.take(isa, block(isa, head, [i, j, k, l]));
+        sink.take(isa, block(isa, next, rows.quads(isa, 64)));
     }
 }
 
 /// A block's 20 bytes.
 #[inline(always)]
 fn block<I: Isa>(isa: I, head: I::I, packed: [I::I; 4]) -> Lanes32<I> {
-    let (scale, min) = (isa.f16_to_f32(head), isa.f16_to_f32(isa.shr(head, 16)));
+    let (scale, min) = isa.f16s_to_f32(head);
     Lanes32 { q: nibbles(isa, packed), scale: [scale; 2], min: [min; 2] }
 }

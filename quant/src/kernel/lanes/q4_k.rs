@@ -14,8 +14,8 @@ impl Lanes for Q4K {
     #[inline(always)]
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
         let [head, a, b, c] = rows.quads(isa, 0);
-        let d = isa.f16_to_f32(head);
-        let neg_dmin = isa.sub(isa.splat(0.0), isa.f16_to_f32(isa.shr(head, 16)));
+        let (d, dmin) = isa.f16s_to_f32(head);
+        let neg_dmin = isa.sub(isa.splat(0.0), dmin);
         let (scales, mins) = scales_mins(isa, [a, b, c]);
         for half in 0..2 {
             let (mut scale, mut min) = (scales[half], mins[half]);

@@ -19,19 +19,23 @@ impl Lanes for Q5_0 {
 
     #[inline(always)]
     fn unpack_group<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
-        let words = rows.many::<I, 5>(isa);
-        let words = words.as_flattened();
-        // Sixteen bytes that end with the group, of which the last eight are wanted.
-        let [_, _, x, y] = rows.quads(isa, 72);
-        let [p, q, r, s, t, u, v, w, z] = *words.last_chunk().expect("twenty");
-        // Two blocks are eleven dwords: the first one's bits begin in the middle of a dword, the second one's with a dword.
-        for [a, b, c, d, e, f, g, h, i, j, k] in [*words.first_chunk().expect("twenty"), [p, q, r, s, t, u, v, w, z, x, y]] {
-            let across = |low, high| isa.or(isa.shr(low, 16), isa.shl(high, 16));
-            let packed = [across(b, c), across(c, d), across(d, e), across(e, f)];
-            sink.take(isa, block(isa, a, across(a, b), packed));
-            sink.take(isa, block(isa, isa.shr(f, 16), g, [h, i, j, k]));
+        let ([a, b, c, d], [e, f, g, h], [i, j, k, p]) = (rows.quads(isa, 0), rows.quads(isa, 16), rows.quads(isa, 32));
+        for block in two(isa, [a, b, c, d, e, f, g, h, i, j, k]) {
+            sink.take(isa, block);
+        }
+        // The last sixteen bytes end with the group; the last eight of them are wanted.
+        let ([q, r, s, t], [u, v, w, x], [_, _, y, z]) = (rows.quads(isa, 48), rows.quads(isa, 64), rows.quads(isa, 72));
+        for block in two(isa, [p, q, r, s, t, u, v, w, x, y, z]) {
+            sink.take(isa, block);
         }
     }
+}
+
+/// Two blocks. Eleven dwords of a row: the first block's bits begin in the middle of a dword, the second one's with a dword.
+#[inline(always)]
+fn two<I: Isa>(isa: I, [a, b, c, d, e, f, g, h, i, j, k]: [I::I; 11]) -> [Lanes32<I>; 2] {
+    let packed = [isa.across(b, c), isa.across(c, d), isa.across(d, e), isa.across(e, f)];
+    [block(isa, a, isa.across(a, b), packed), block(isa, isa.shr(f, 16), g, [h, i, j, k])]
 }
 
 /// A block's scale (in the lower half of a lane), fifth bits, and nibbles.

@@ -20,16 +20,15 @@ impl Lanes for Q5_1 {
 
     #[inline(always)]
     fn unpack_group<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
-        let words = rows.many::<I, 3>(isa);
-        for [head, high, packed @ ..] in words.as_flattened().as_chunks::<6>().0 {
-            sink.take(isa, block(isa, *head, *high, *packed));
-        }
+        let ([head, high, a, b], [c, d, next, next_high]) = (rows.quads(isa, 0), rows.quads(isa, 16));
+        sink.take(isa, block(isa, head, high, [a, b, c, d]));
+        sink.take(isa, block(isa, next, next_high, rows.quads(isa, 32)));
     }
 }
 
 /// A block's 24 bytes.
 #[inline(always)]
 fn block<I: Isa>(isa: I, head: I::I, high: I::I, packed: [I::I; 4]) -> Lanes32<I> {
-    let (scale, min) = (isa.f16_to_f32(head), isa.f16_to_f32(isa.shr(head, 16)));
+    let (scale, min) = isa.f16s_to_f32(head);
     Lanes32 { q: fifth_bits(isa, nibbles(isa, packed), high), scale: [scale; 2], min: [min; 2] }
 }

@@ -1,7 +1,7 @@
 //! Q5_K (layout: `format/q5_k.rs`).
 
 use super::k_scales::scales_mins;
-use super::{Lanes, Lanes32, Sink, WithMin, bytes, low_byte, nibble};
+use super::{Lanes, Lanes32, Sink, WithMin, low_byte, moved, nibble};
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 
@@ -14,20 +14,18 @@ impl Lanes for Q5K {
     #[inline(always)]
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
         let [head, a, b, c] = rows.quads(isa, 0);
-        let d = isa.f16_to_f32(head);
-        let neg_dmin = isa.sub(isa.splat(0.0), isa.f16_to_f32(isa.shr(head, 16)));
+        let (d, dmin) = isa.f16s_to_f32(head);
+        let neg_dmin = isa.sub(isa.splat(0.0), dmin);
         let (scales, mins) = scales_mins(isa, [a, b, c]);
-        let mut high = rows.octets(isa, 16); // bit j of byte l is the fifth of weight 32·j + l
+        let high = rows.octets(isa, 16); // bit j of byte l is the fifth of weight 32·j + l
         for half in 0..2 {
             let (mut scale, mut min) = (scales[half], mins[half]);
             for pair in 0..2 {
                 let packed = rows.octets(isa, 48 + 64 * half + 32 * pair);
                 for shift in [0, 4] {
-                    let mut q = packed;
-                    for (q, high) in q.iter_mut().zip(&mut high) {
-                        let fifth = isa.shl(isa.and(*high, isa.splat_i32(bytes(1))), 4);
-                        *q = isa.or(nibble(isa, *q, shift), fifth);
-                        *high = isa.shr(*high, 1);
+                    let (mut q, sub) = (packed, (4 * half + 2 * pair) as u32 + shift / 4);
+                    for (q, &high) in q.iter_mut().zip(&high) {
+                        *q = isa.or(nibble(isa, *q, shift), moved(isa, high, sub, 4, 1 << 4));
                     }
                     let (s, m) = (isa.mul(d, low_byte(isa, scale)), isa.mul(neg_dmin, low_byte(isa, min)));
                     sink.take(isa, Lanes32 { q, scale: [s; 2], min: [m; 2] });

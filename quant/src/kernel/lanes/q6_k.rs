@@ -1,6 +1,6 @@
 //! Q6_K (layout: `format/q6_k.rs`).
 
-use super::{Lanes, Lanes32, Sink, Symmetric16, bytes, nibble};
+use super::{Lanes, Lanes32, Sink, Symmetric16, moved, nibble};
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 
@@ -17,13 +17,11 @@ impl Lanes for Q6K {
         let d = isa.f16_to_f32(isa.shr(rows.quads(isa, 194)[3], 16));
         for n in 0..2 {
             let low = [rows.octets(isa, 64 * n), rows.octets(isa, 64 * n + 32)];
-            let mut high = rows.octets(isa, 128 + 32 * n);
+            let high = rows.octets(isa, 128 + 32 * n);
             for k in 0..4 {
                 let mut q = low[k % 2];
-                for (q, high) in q.iter_mut().zip(&mut high) {
-                    let top = isa.shl(isa.and(*high, isa.splat_i32(bytes(3))), 4);
-                    *q = isa.or(nibble(isa, *q, k as u32 / 2 * 4), top);
-                    *high = isa.shr(*high, 2);
+                for (q, &high) in q.iter_mut().zip(&high) {
+                    *q = isa.or(nibble(isa, *q, k as u32 / 2 * 4), moved(isa, high, 2 * k as u32, 4, 3 << 4));
                 }
                 // Scales 2·sub and 2·sub + 1 are the lower or upper half of dword sub / 2.
                 let pair = isa.shr(scales[2 * n + k / 2], k as u32 % 2 * 16);
