@@ -231,8 +231,8 @@ pub struct Attention {
     pub content: Option<Disentangled>,
 }
 
-/// Disentangled attention (He et al. 2021, DeBERTa): `score += scale · (q · K e + k · Q e)`, where `e` is the vector of the pair's distance,
-/// query minus key.
+/// Disentangled attention (He et al. 2021, DeBERTa): `score += scale · (q · K e + k · Q e)`, where `e` is the vector of the pair's
+/// distance, query minus key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Disentangled {
     /// `[2 · span, d_model]`: a vector for each bucket from `−span` to `span − 1`; buckets beyond share those at the ends.

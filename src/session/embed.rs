@@ -1,5 +1,5 @@
-//! Vectors of whole texts: the hidden states of a text's tokens, pooled into one. Encoders are made for it, and decoders can be used so too;
-//! several texts go through the model in one pass.
+//! Vectors of whole texts: the hidden states of a text's tokens, pooled into one. Encoders are made for it, and decoders can be used so
+//! too; several texts go through the model in one pass.
 
 use super::model::Shared;
 use super::{BATCH, Model};
@@ -63,8 +63,8 @@ impl Default for EmbedOptions {
 }
 
 impl Model {
-    /// The vector of each text, `[d_model]`. The texts' special tokens are part of them (see [`Model::whole_text`]). A text's vector is the same
-    /// bits beside any others.
+    /// The vector of each text, `[d_model]`. The texts' special tokens are part of them (see [`Model::whole_text`]). A text's vector is
+    /// the same bits beside any others.
     ///
     /// # Errors
     /// As [`Model::hidden_states`] and [`Model::pooling`].
@@ -116,8 +116,8 @@ impl Model {
         self.spec().longest().unwrap_or(self.spec().trained_context)
     }
 
-    /// The tokens of a text with what the model's tokenizer puts before and after it (`[CLS]` … `[SEP]`); special tokens in the text are text.
-    /// Where they are more than `most`, the text's last ones are left out.
+    /// The tokens of a text with what the model's tokenizer puts before and after it (`[CLS]` … `[SEP]`); special tokens in the text are
+    /// text. Where they are more than `most`, the text's last ones are left out.
     ///
     /// # Errors
     /// Where the model has no tokenizer or the tokenizer refuses the text.
