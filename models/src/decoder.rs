@@ -105,6 +105,7 @@ impl<'a> Decoder<'a> {
             logit_scale: 1.0,
             logit_softcap: None,
             residual_scale: 1.0,
+            encoder: None,
         })
     }
 
@@ -115,6 +116,7 @@ impl<'a> Decoder<'a> {
             attention_norm: Some(self.norm(names::ATTENTION_NORM, layer)?),
             attention,
             attention_post_norm: None,
+            cross: None,
             feed_norm: Some(self.norm(names::FEED_NORM, layer)?),
             feed,
             feed_post_norm: None,
@@ -135,6 +137,7 @@ impl<'a> Decoder<'a> {
             attention_norm: Some(self.norm(attention_norm, layer)?),
             attention,
             attention_post_norm: None,
+            cross: None,
             feed_norm: feed_norm.map(|name| self.norm(name, layer)).transpose()?,
             feed,
             feed_post_norm: None,
@@ -148,6 +151,7 @@ impl<'a> Decoder<'a> {
             attention_norm: Some(self.norm(names::ATTENTION_NORM, layer)?),
             attention,
             attention_post_norm: Some(self.norm(names::ATTENTION_POST_NORM, layer)?),
+            cross: None,
             feed_norm: Some(self.norm(names::SANDWICH_FEED_NORM, layer)?),
             feed,
             feed_post_norm: Some(self.norm(names::FEED_POST_NORM, layer)?),
@@ -334,6 +338,11 @@ impl<'a> Decoder<'a> {
             let cut = |part: &Part| Part { rows: rows.clone(), ..part.clone() };
             Projection { weight: cut(&whole.weight), bias: whole.bias.as_ref().map(cut) }
         }))
+    }
+
+    /// A table by its full name.
+    pub fn table(&self, name: String, shape: [usize; 2]) -> Result<Part, ModelError> {
+        self.part(name, &shape)
     }
 
     fn part(&self, name: String, shape: &[usize]) -> Result<Part, ModelError> {

@@ -5,6 +5,7 @@ mod attend;
 mod batch;
 mod decoder;
 mod embed;
+mod encode;
 mod feed;
 mod input;
 mod layer;

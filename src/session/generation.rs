@@ -96,11 +96,12 @@ pub struct Generation<'s> {
 }
 
 impl Session {
-    /// Goes on from the session's tokens.
+    /// Goes on from the session's tokens; after [`Session::encode`], with the token that the decoder's text begins with.
     ///
     /// # Errors
     /// Where the session is empty or an option is out of its range.
     pub fn generate(&mut self, options: GenerateOptions) -> Result<Generation<'_>, Error> {
+        self.begin_decoding();
         // An answer that was cancelled while its prompt was computed still ends in order.
         if !options.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
             self.catch_up(None, |_| ())?;

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod chat;
+mod encode;
 mod generation;
 mod model;
 mod prompt_cache;

@@ -25,6 +25,7 @@ mod qwen3moe;
 mod smollm3;
 mod stablelm;
 mod starcoder2;
+mod t5;
 mod xglm;
 
 use crate::error::ModelError;
@@ -73,6 +74,7 @@ pub const FAMILIES: &[Family] = &[
     falcon::FAMILY,
     mpt::FAMILY,
     bloom::FAMILY,
+    t5::FAMILY,
 ];
 
 impl Family {

@@ -1,0 +1,124 @@
+"""Makes the T5 models of tests/fixtures/models: tiny random encoder-decoders and what transformers computes for them.
+
+    [PYTHONPATH=LLAMA_CPP:LLAMA_CPP/gguf-py] python tests/reference/make_t5.py [--gguf] [NAME ...]
+
+As make.py, but a folder has `decoded.safetensors`: `tokens` [300] of the decoder, `positions` (every twentieth and the last), and for
+texts of 7, 64 and 257 tokens that the encoder reads, `text.N` and `logits.N` [positions, vocab], in float64. With `--gguf` those that
+llama.cpp has are converted by its own code.
+"""
+
+import argparse
+import importlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from make import OUT, POSITIONS, tokens_for
+
+TEXTS = [7, 64, 257]
+
+# A head's width is not the stream's by their number; neither buckets nor the largest distance (which GGUF has no key for) are T5's own.
+SIZES = dict(vocab_size=32, d_model=16, d_kv=8, d_ff=20, num_layers=2, num_decoder_layers=1, num_heads=3, pad_token_id=0, eos_token_id=1,
+    decoder_start_token_id=0)  # fmt: skip
+
+# Name: class, what differs from SIZES, whether the output matrix is another one than the embedding, type of the weights.
+MODELS = {
+    "t5": ("T5", dict(relative_attention_num_buckets=12), False, torch.float16),
+    "t5-gated": ("T5", dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False), True, torch.float16),
+    "t5-far": ("T5", dict(num_heads=5, d_kv=4, d_ff=12, relative_attention_num_buckets=9, relative_attention_max_distance=70, num_layers=1, num_decoder_layers=2,
+        layer_norm_epsilon=1e-4, decoder_start_token_id=3, feed_forward_proj="gated-silu"), False, torch.bfloat16),
+    "t5-mt5": ("MT5", dict(num_layers=1, num_decoder_layers=1), True, torch.bfloat16),
+    "t5-umt5": ("UMT5", dict(d_ff=12, num_heads=2, relative_attention_num_buckets=10, num_decoder_layers=2, tie_word_embeddings=False), False, torch.float16),
+}  # fmt: skip
+GGUF = ["t5", "t5-gated", "t5-umt5"]
+
+
+def randomise(model, generator):
+    """Large weights, so that logits depend on all of the arithmetic, and scores on distances; scores are not divided by anything."""
+    for name, weight in model.named_parameters():
+        noise = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+        if "norm" in name:
+            value = 1.0 + 0.3 * noise
+        elif "relative_attention_bias" in name:
+            value = 1.5 * noise
+        elif "shared" in name:
+            value = noise
+        elif name.endswith((".q.weight", ".k.weight")):
+            value = 1.2 * noise / weight.shape[-1] ** 0.5 / model.config.d_kv**0.25
+        else:
+            value = 1.3 * noise / weight.shape[-1] ** 0.5
+        weight.data.copy_(value)
+
+
+def make(name):
+    kind, changes, apart, dtype = MODELS[name]
+    config = getattr(transformers, f"{kind}Config")(**{**SIZES, **changes}, attn_implementation="eager")
+    model_class = getattr(transformers, f"{kind}ForConditionalGeneration")
+    folder = OUT / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model = model_class(config).double()
+    if apart:
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    randomise(model, torch.Generator().manual_seed(0))
+    model.to(dtype).save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    if apart != ("lm_head.weight" in weights):
+        weights["lm_head.weight"] = model.lm_head.weight.detach().clone()
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    exact = model_class.from_pretrained(folder, dtype=torch.float64, attn_implementation="eager").eval()
+    assert apart == (exact.lm_head.weight.data_ptr() != exact.shared.weight.data_ptr()), name
+    tokens = tokens_for(config.vocab_size)
+    positions = torch.tensor([*range(0, POSITIONS, 20), POSITIONS - 1], dtype=torch.int32)
+    expected = {"tokens": tokens, "positions": positions}
+    for n in TEXTS:
+        text = torch.tensor(np.random.default_rng(n).integers(0, config.vocab_size, n), dtype=torch.int32)
+        with torch.no_grad():
+            out = exact(input_ids=text[None].long(), decoder_input_ids=tokens[None].long(), use_cache=False).logits[0]
+        assert out.isfinite().all() and out.std() > 0.2, f"{name}: logits spread by {out.std()}"
+        expected |= {f"text.{n}": text, f"logits.{n}": out[positions.long()].float().contiguous()}
+    save_file(expected, folder / "decoded.safetensors")
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    print(f"{name}: {sum(file.stat().st_size for file in folder.iterdir())} bytes")
+
+
+def convert(name):
+    """GGUF by llama.cpp's converter, without a vocabulary."""
+    conversion = importlib.import_module("conversion")
+    config = json.loads((OUT / name / "config.json").read_text())
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / name
+        shutil.copytree(OUT / name, folder, ignore=shutil.ignore_patterns("decoded.safetensors"))
+        model_class = conversion.get_model_class(config["architectures"][0])
+
+        def no_vocabulary(self):
+            self.gguf_writer.add_tokenizer_model("none")
+            self.gguf_writer.add_vocab_size(config["vocab_size"])
+
+        model_class.set_vocab = no_vocabulary
+        target = OUT / f"{name}.gguf"
+        with torch.inference_mode():
+            model = model_class(folder, gguf.LlamaFileType.MOSTLY_F16, target, model_name=f"kinglet test {name}")
+            model.hparams.setdefault("decoder_start_token_id", 0)
+            model.write()
+    print(f"{target.name}: {target.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--gguf", action="store_true", help="convert as well")
+    parser.add_argument("names", nargs="*", default=[*MODELS])
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in chosen.names:
+        make(name)
+        if chosen.gguf and name in GGUF:
+            convert(name)
