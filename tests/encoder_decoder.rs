@@ -3,6 +3,7 @@
 
 use kinglet::forward::Output;
 use kinglet::kv::{CacheFormat, CacheType, Policy};
+use kinglet::text::Special;
 use kinglet::{GenerateOptions, Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
 use std::path::{Path, PathBuf};
 
@@ -217,4 +218,54 @@ fn what_can_not_be_is_refused() {
     let decoder = reference(&fixture("llama"));
     let error = decoder.session(SessionOptions::default()).unwrap().encode(&[TokenId(1)]).unwrap_err();
     assert!(said(error).contains("llama has no encoder"));
+}
+
+/// From a prompt to a text: transformers' `generate`, from a folder with tokenizer.json and from GGUF with the converter's vocabulary.
+#[test]
+fn a_prompt_is_answered_as_transformers_answers_it() {
+    let answers = std::fs::read(fixture("t5-text/answers.json")).unwrap();
+    let answers: serde_json::Value = serde_json::from_slice(&answers).unwrap();
+    for name in ["t5-text", "t5-text.gguf"] {
+        let model = reference(&fixture(name));
+        let mut session = model.session(SessionOptions::default()).unwrap();
+        for case in answers.as_array().unwrap() {
+            let prompt = case["prompt"].as_str().unwrap();
+            let ids = |key: &str| case[key].as_array().unwrap().iter().map(|id| TokenId(id.as_u64().unwrap() as u32)).collect::<Vec<_>>();
+            assert_eq!(session.encoder_tokens(prompt, Special::Plain).unwrap(), ids("tokens"), "{name}: {prompt}");
+            session.encode_text(prompt).unwrap();
+            let text = session.complete(GenerateOptions::greedy(12)).unwrap();
+            let mut answer = ids("answer");
+            answer.truncate(answer.iter().position(|&token| token == TokenId(1)).unwrap_or(answer.len()));
+            assert_eq!(session.tokens(), answer, "{name}: {prompt}");
+            assert_eq!(text, case["text"].as_str().unwrap(), "{name}: {prompt}");
+        }
+    }
+}
+
+#[test]
+fn the_program_reads_a_prompt_and_writes_an_answer() {
+    let kinglet = |args: &[&str]| {
+        let mut command = assert_cmd::Command::cargo_bin("kinglet").unwrap();
+        command.env("KINGLET_OFFLINE", "1").args(args).arg("-m").arg(fixture("t5-text.gguf"));
+        command.assert()
+    };
+    let answers: serde_json::Value = serde_json::from_slice(&std::fs::read(fixture("t5-text/answers.json")).unwrap()).unwrap();
+    let (prompt, text) = (answers[0]["prompt"].as_str().unwrap(), answers[0]["text"].as_str().unwrap());
+    let run = kinglet(&["run", "--reference", "--temp", "0", "-n", "12", prompt]).success();
+    assert_eq!(String::from_utf8_lossy(&run.get_output().stdout), format!("{text}\n"));
+    for (args, said) in [
+        (&["run", "--system", "Be brief.", prompt][..], "--system"),
+        (&["chat"], "holds no conversation"),
+        (&["logits", "--tokens", "5,1", "-o", "/nonexistent/x"], "--decoder-tokens"),
+        (&["perplexity", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"), "-c", "16"], "encoder"),
+        (&["bench"], "encoder"),
+    ] {
+        let failed = kinglet(args).failure();
+        let error = String::from_utf8_lossy(&failed.get_output().stderr).into_owned();
+        assert!(error.contains(said), "{args:?}: {error}");
+    }
+    let file = tempfile::tempdir().unwrap();
+    let path = file.path().join("logits.safetensors");
+    kinglet(&["logits", "--tokens", "5,9,1", "--decoder-tokens", "0,7", "-o", path.to_str().unwrap()]).success();
+    assert!(path.metadata().unwrap().len() > 2 * 90 * 4);
 }

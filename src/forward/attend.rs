@@ -43,8 +43,8 @@ pub struct AttentionStep<'a> {
     pub shape: LayerShape,
     /// How they do.
     pub format: CacheFormat,
-    /// `[rows, (n_heads + 2 n_kv_heads) · d_head]`: queries, keys, values side by side. Across texts they come apart: the one that reads has
-    /// queries only, the one that is read has keys and values only.
+    /// `[rows, (n_heads + 2 n_kv_heads) · d_head]`: queries, keys, values side by side. Across texts they come apart: of the text that
+    /// reads there are queries only, of the one that is read keys and values only.
     pub qkv: &'a [f32],
 }
 

@@ -74,6 +74,11 @@ impl Session {
         self.cache.across().map_or(0, |across| across.len)
     }
 
+    /// Whether the next token is the first of a decoder's text, whose word has a space before it that is not part of the text.
+    pub(super) fn begins_to_decode(&self) -> bool {
+        self.encoded() > 0 && self.len() == 1
+    }
+
     /// Gives the decoder its first token, where an encoder has read a text and the decoder has none.
     pub(super) fn begin_decoding(&mut self) {
         if let (Some(encoder), true) = (&self.model.decoder.spec().encoder, self.is_empty() && self.encoded() > 0) {

@@ -160,6 +160,7 @@ impl Generation<'_> {
         let Sampled { token, logprob, top } = self.choose()?;
         let ends = self.stopper.is_stop(token);
         let text = self.decoder.as_mut().filter(|_| !ends).map(|decoder| decoder.push(token)).unwrap_or_default();
+        let text = if self.session.begins_to_decode() { text.trim_start_matches(' ').to_owned() } else { text };
         let step = self.stopper.push(token, &text);
         if let (true, Some(reason)) = (ends, step.finish.clone()) {
             return Ok(self.finish(reason, step.show));

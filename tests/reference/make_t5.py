@@ -4,11 +4,13 @@
 
 As make.py, but a folder has `decoded.safetensors`: `tokens` [300] of the decoder, `positions` (every twentieth and the last), and for
 texts of 7, 64 and 257 tokens that the encoder reads, `text.N` and `logits.N` [positions, vocab], in float64. With `--gguf` those that
-llama.cpp has are converted by its own code.
+llama.cpp has are converted by its own code. `t5-text` has a tokenizer instead (SentencePiece's Unigram, trained here, as transformers and
+the converter write it), and `answers.json`: prompts, their tokens, and what `generate` answers greedily.
 """
 
 import argparse
 import importlib
+import io
 import json
 import shutil
 import tempfile
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import sentencepiece
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -112,13 +115,68 @@ def convert(name):
     print(f"{target.name}: {target.stat().st_size} bytes")
 
 
+CORPUS = """translate English to German: The house is wonderful. summarize: studies have shown that owning a dog is good for you.
+Das Haus ist wunderbar. Relative positions make long texts possible, since a word is known by its distance and not by its place.
+question: how far is the next word? answer: one step. Ein Hund, zwei Hunde, drei Katzen und viele Bücher."""
+PROMPTS = ["translate English to German: The house is wonderful.", "summarize: a dog, two  dogs ", "Bücher: 東京?"]
+
+
+def with_text():
+    """t5-text and t5-text.gguf."""
+    proto = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS.split("\n") * 3), model_writer=proto, model_type="unigram", vocab_size=90, pad_id=0, eos_id=1, unk_id=2,
+        bos_id=-1, normalization_rule_name="identity", hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=proto.getvalue())
+    vocabulary = [(pieces.id_to_piece(i), pieces.get_score(i)) for i in range(pieces.vocab_size())]
+    tokenizer = transformers.T5Tokenizer(vocab=vocabulary, extra_ids=0)
+    config = transformers.T5Config(tie_word_embeddings=False, **{**SIZES, "vocab_size": len(vocabulary), "num_heads": 2, "num_layers": 1, "feed_forward_proj": "gated-gelu"})
+    folder = OUT / "t5-text"
+    # Most random models say one word again and again.
+    for seed in range(1000):
+        shutil.rmtree(folder, ignore_errors=True)
+        model = transformers.T5ForConditionalGeneration(config).double()
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+        randomise(model, torch.Generator().manual_seed(seed))
+        model.half().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        exact = transformers.T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float64).eval()
+        answers = []
+        for prompt in PROMPTS:
+            ids = tokenizer(prompt).input_ids
+            assert ids == pieces.encode(prompt) + [1], (ids, pieces.encode(prompt))
+            answer = exact.generate(torch.tensor([ids]), do_sample=False, num_beams=1, max_new_tokens=12)[0].tolist()
+            answers.append({"prompt": prompt, "tokens": ids, "answer": answer, "text": tokenizer.decode(answer, skip_special_tokens=True)})
+        if all(len(set(answer["answer"]) - {0, 2}) > 3 for answer in answers):
+            break
+    (folder / "answers.json").write_text(json.dumps(answers, indent=1, ensure_ascii=False) + "\n")
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    conversion = importlib.import_module("conversion")
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "t5-text"
+        shutil.copytree(folder, copy)
+        (copy / "spiece.model").write_bytes(proto.getvalue())
+        model_class = conversion.get_model_class("T5ForConditionalGeneration")
+        with torch.inference_mode():
+            target = OUT / "t5-text.gguf"
+            converted = model_class(copy, gguf.LlamaFileType.MOSTLY_F16, target, model_name="kinglet test t5-text")
+            converted.hparams.setdefault("decoder_start_token_id", 0)
+            converted.write()
+    print(f"t5-text: {sum(file.stat().st_size for file in folder.iterdir())} bytes, {target.stat().st_size} as GGUF")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gguf", action="store_true", help="convert as well")
-    parser.add_argument("names", nargs="*", default=[*MODELS])
+    parser.add_argument("names", nargs="*", default=[*MODELS, "t5-text"])
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     for name in chosen.names:
+        if name == "t5-text":
+            with_text()
+            continue
         make(name)
         if chosen.gguf and name in GGUF:
             convert(name)

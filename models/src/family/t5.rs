@@ -144,6 +144,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     // Published files tie, and state it, with and without a matrix that says otherwise.
     decoder.sizes.tied = ours.shape(&format!("{}.weight", ours.output())).is_none();
     let scaled = match (ours.layout, ours.flag(SCALES_LOGITS)?, ours.flag(names::TIED)?) {
+        // There is no key for it, and files of the first version may hold the embedding twice.
         (Layout::Gguf, ..) => !gated,
         (Layout::HuggingFace, Some(scaled), _) => scaled,
         (Layout::HuggingFace, None, tied) => tied.unwrap_or(true) && ours.architecture != "mt5",
