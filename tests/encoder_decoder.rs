@@ -6,6 +6,7 @@ use kinglet::kv::{CacheFormat, CacheType, Policy};
 use kinglet::text::Special;
 use kinglet::{GenerateOptions, Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// What the encoder reads, and the logits of the decoder's positions then.
 struct Case {
@@ -122,6 +123,45 @@ fn token_by_token_gives_what_one_batch_gives_to_the_bit() {
             assert!(one_by_one.logits().unwrap() == &rows[position * n_vocab..][..n_vocab], "{name} at {position}");
         }
     }
+}
+
+#[test]
+fn three_threads_give_the_bits_of_one() {
+    for (name, path, expected) in models() {
+        let of = |threads| {
+            let model = open(&path, ModelOptions { threads: Some(threads), ..ModelOptions::default() });
+            session(&model, &expected.cases[2].text).outputs_of(&expected.tokens[..40], None, Output::Logits).unwrap()
+        };
+        assert!(of(1) == of(3), "{name}");
+    }
+}
+
+/// What was read is stored as the decoder's own tokens are.
+#[test]
+fn a_quantised_cache_stays_near() {
+    for (name, path, expected) in models() {
+        let (n_vocab, case) = (reference(&path).spec().n_vocab, &expected.cases[1]);
+        let spread = (case.logits.iter().map(|logit| logit * logit).sum::<f32>() / case.logits.len() as f32).sqrt();
+        let format = CacheFormat::of(CacheType::Q8_0);
+        let model = open(&path, ModelOptions { threads: Some(1), cache: Some(format), ..ModelOptions::default() });
+        let logits = session(&model, &case.text).outputs_of(&expected.tokens, None, Output::Logits).unwrap();
+        let rows = expected.rows(case).map(|(position, row)| difference(&logits[position * n_vocab..][..n_vocab], row) / spread);
+        let worst = rows.fold(0.0, |worst, next| if next > worst || next.is_nan() { next } else { worst });
+        println!("{name:16} {worst:.1e}");
+        assert!(worst < 0.3, "{name}: {worst:.1e} of the spread");
+    }
+}
+
+#[test]
+fn reading_can_be_cancelled_and_leaves_all_as_it_was() {
+    let model = reference(&fixture("t5"));
+    let expected = Expected::read(&fixture("t5/decoded.safetensors"));
+    let mut session = session(&model, &expected.cases[0].text);
+    session.feed(&expected.tokens[..5]).unwrap();
+    let before = session.logits().unwrap().to_vec();
+    assert!(!session.encode_until(&expected.cases[1].text, Some(&AtomicBool::new(true))).unwrap());
+    assert_eq!((session.encoded(), session.len()), (7, 5));
+    assert!(session.logits().unwrap() == before);
 }
 
 /// Each keeps to the text that it has read itself.

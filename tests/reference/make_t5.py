@@ -35,10 +35,11 @@ SIZES = dict(vocab_size=32, d_model=16, d_kv=8, d_ff=20, num_layers=2, num_decod
 MODELS = {
     "t5": ("T5", dict(relative_attention_num_buckets=12), False, torch.float16),
     "t5-gated": ("T5", dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False), True, torch.float16),
-    "t5-far": ("T5", dict(num_heads=5, d_kv=4, d_ff=12, relative_attention_num_buckets=9, relative_attention_max_distance=70, num_layers=1, num_decoder_layers=2,
-        layer_norm_epsilon=1e-4, decoder_start_token_id=3, feed_forward_proj="gated-silu"), False, torch.bfloat16),
+    "t5-far": ("T5", dict(num_heads=5, d_kv=4, d_ff=12, relative_attention_num_buckets=9, relative_attention_max_distance=70,
+        num_layers=1, num_decoder_layers=2, layer_norm_epsilon=1e-4, decoder_start_token_id=3, feed_forward_proj="gated-silu"), False, torch.bfloat16),
     "t5-mt5": ("MT5", dict(num_layers=1, num_decoder_layers=1), True, torch.bfloat16),
-    "t5-umt5": ("UMT5", dict(d_ff=12, num_heads=2, relative_attention_num_buckets=10, num_decoder_layers=2, tie_word_embeddings=False), False, torch.float16),
+    "t5-umt5": ("UMT5", dict(d_ff=12, num_heads=2, relative_attention_num_buckets=10, num_decoder_layers=2,
+        tie_word_embeddings=False), False, torch.float16),
 }  # fmt: skip
 GGUF = ["t5", "t5-gated", "t5-umt5"]
 
@@ -101,15 +102,15 @@ def convert(name):
         folder = Path(scratch) / name
         shutil.copytree(OUT / name, folder, ignore=shutil.ignore_patterns("decoded.safetensors"))
         model_class = conversion.get_model_class(config["architectures"][0])
-
-        def no_vocabulary(self):
-            self.gguf_writer.add_tokenizer_model("none")
-            self.gguf_writer.add_vocab_size(config["vocab_size"])
-
-        model_class.set_vocab = no_vocabulary
         target = OUT / f"{name}.gguf"
+
+        def no_vocabulary():
+            model.gguf_writer.add_tokenizer_model("none")
+            model.gguf_writer.add_vocab_size(config["vocab_size"])
+
         with torch.inference_mode():
             model = model_class(folder, gguf.LlamaFileType.MOSTLY_F16, target, model_name=f"kinglet test {name}")
+            model.set_vocab = no_vocabulary
             model.hparams.setdefault("decoder_start_token_id", 0)
             model.write()
     print(f"{target.name}: {target.stat().st_size} bytes")
@@ -125,13 +126,14 @@ def with_text():
     """t5-text and t5-text.gguf."""
     proto = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(CORPUS.split("\n") * 3), model_writer=proto, model_type="unigram", vocab_size=90, pad_id=0, eos_id=1, unk_id=2,
-        bos_id=-1, normalization_rule_name="identity", hard_vocab_limit=False, minloglevel=2,
+        sentence_iterator=iter(CORPUS.split("\n") * 3), model_writer=proto, model_type="unigram", vocab_size=90, pad_id=0, eos_id=1,
+        unk_id=2, bos_id=-1, normalization_rule_name="identity", hard_vocab_limit=False, minloglevel=2,
     )  # fmt: skip
     pieces = sentencepiece.SentencePieceProcessor(model_proto=proto.getvalue())
     vocabulary = [(pieces.id_to_piece(i), pieces.get_score(i)) for i in range(pieces.vocab_size())]
     tokenizer = transformers.T5Tokenizer(vocab=vocabulary, extra_ids=0)
-    config = transformers.T5Config(tie_word_embeddings=False, **{**SIZES, "vocab_size": len(vocabulary), "num_heads": 2, "num_layers": 1, "feed_forward_proj": "gated-gelu"})
+    sizes = {**SIZES, "vocab_size": len(vocabulary), "num_heads": 2, "num_layers": 1}
+    config = transformers.T5Config(**sizes, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
     folder = OUT / "t5-text"
     # Most random models say one word again and again.
     for seed in range(1000):
