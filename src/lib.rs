@@ -21,7 +21,10 @@ pub mod types;
 
 pub use error::Error;
 pub use generate::{FinishReason, SamplerOptions};
-pub use session::{Event, GenerateOptions, Generation, Model, ModelOptions, PromptCache, Session, SessionOptions, Stats, feed_together};
+pub use session::{
+    EmbedOptions, Event, GenerateOptions, Generation, Model, ModelOptions, Pooling, PromptCache, Session, SessionOptions, Stats,
+    feed_together,
+};
 pub use text::Message;
 pub use types::TokenId;
 

@@ -4,8 +4,22 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
 
-const COMMANDS: &[&str] =
-    &["run", "chat", "pull", "list", "inspect", "tokenize", "quantize", "perplexity", "bench", "logits", "doctor", "completions"];
+const COMMANDS: &[&str] = &[
+    "run",
+    "chat",
+    "pull",
+    "list",
+    "inspect",
+    "embed",
+    "tokenize",
+    "quantize",
+    "perplexity",
+    "bench",
+    "lab",
+    "logits",
+    "doctor",
+    "completions",
+];
 
 fn kinglet(args: &[&str]) -> assert_cmd::assert::Assert {
     let models = tempfile::tempdir().unwrap();

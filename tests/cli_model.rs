@@ -106,7 +106,7 @@ fn parameters_are_looked_at_before_the_prompt_is_computed() {
 #[test]
 fn a_prompt_that_does_not_fit_the_context_is_one_line() {
     kinglet("run")
-        .args(["--raw", "-c", "4", "one two three four five six seven eight"])
+        .args(["--raw", "-c", "4", "--policy", "stop", "one two three four five six seven eight"])
         .assert()
         .code(1)
         .stdout("")
@@ -177,11 +177,52 @@ fn a_next_turn_computes_only_what_is_new() {
 }
 
 #[test]
-fn a_question_that_never_fits_makes_the_chat_forget_nothing() {
+fn a_chat_goes_on_when_its_context_is_full_and_says_so_once() {
     let long = "word ".repeat(400);
-    let turns = format!("hello\n{long}\n");
-    let told = contains("the question takes").and(contains("forgotten").not());
-    kinglet("chat").args(["--temp", "0", "-n", "4", "-c", "256"]).write_stdin(turns).assert().code(1).stderr(told);
+    let turns = format!("hello\n/pin\n{long}\nand now\n{long}\n/stats\n");
+    let told = contains("from now on the oldest are forgotten").count(1).and(contains("pinned: ")).and(contains(" forgotten; "));
+    kinglet("chat").args(["--temp", "0", "-n", "4", "-c", "256"]).write_stdin(turns.clone()).assert().success().stderr(told);
+    let full = contains("the context is full");
+    kinglet("chat").args(["--temp", "0", "-c", "256", "--policy", "stop"]).write_stdin(turns).assert().code(1).stderr(full);
+}
+
+#[test]
+fn a_stream_is_cut_by_no_context() {
+    let run =
+        |flags: &[&str]| stdout(kinglet("run").args(["--raw", "--temp", "0", "--ignore-eos", "-n", "100", "one two three"]).args(flags));
+    // Before its bound a ring is the plain cache; a quantised one may say other things, but it speaks.
+    assert_eq!(run(&["-c", "400"]), run(&["-c", "400", "--policy", "stop"]));
+    assert!(run(&["-c", "32"]).split_whitespace().count() > 0);
+    assert!(!run(&["-c", "32", "--sinks", "0", "--cache-k", "q8_0", "--cache-v", "q4_0"]).is_empty());
+    assert!(!run(&["-c", "32", "--policy", "window", "--position", "rope:ntk=2+alibi:scale=0.1"]).is_empty());
+}
+
+#[test]
+fn contradictory_position_and_cache_flags_say_what_would_be_right() {
+    let refused = |flags: &[&str], code: i32, says: &str| {
+        kinglet("run").args(["--raw", "hello"]).args(flags).assert().code(code).stdout("").stderr(contains(says));
+    };
+    refused(&["--sinks", "4", "--policy", "stop"], 2, "--sinks is of --policy ring");
+    refused(&["--sinks", "64", "-c", "64"], 1, "64 sinks in a context of 64 tokens");
+    refused(&["--position", "rope:yarn"], 2, "NAME=NUMBER");
+    refused(&["--position", "swirl"], 2, "unknown position scheme");
+    refused(&["--cache-k", "q5_1"], 2, "q8_0");
+    refused(&["--prompt-cache-size", "5"], 2, "--prompt-cache");
+}
+
+#[test]
+fn a_prompt_that_was_computed_once_is_read_from_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let prompt = "one two three four five ".repeat(40);
+    let run = |stats: &str| {
+        let mut command = kinglet("run");
+        command.args(["--raw", "--temp", "0", "-n", "8", "--stats", "--prompt-cache"]).arg(folder.path()).arg(&prompt);
+        let output = command.assert().success().stderr(contains(stats)).get_output().stdout.clone();
+        String::from_utf8(output).unwrap()
+    };
+    let first = run("prompt");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(run("reused"), first);
 }
 
 #[test]

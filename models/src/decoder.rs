@@ -24,6 +24,8 @@ pub(crate) struct Decoder<'a> {
     interleaved: bool,
     /// There is a norm after the last layer.
     ends_in_norm: bool,
+    /// Tokens see later ones, and nothing comes after the hidden states.
+    encoder: bool,
 }
 
 impl<'a> Decoder<'a> {
@@ -31,7 +33,8 @@ impl<'a> Decoder<'a> {
     pub fn read(file: &'a Reader<'a>, defaults: &Defaults) -> Result<Self, ModelError> {
         let sizes = Sizes::read(file, defaults)?;
         let d_embedding = sizes.d_model;
-        Ok(Decoder { file, sizes, norm_offset: 0.0, d_embedding, transposed: false, interleaved: false, ends_in_norm: true })
+        let (norm_offset, transposed, interleaved) = (0.0, false, false);
+        Ok(Decoder { file, sizes, norm_offset, d_embedding, transposed, interleaved, ends_in_norm: true, encoder: false })
     }
 
     /// Gemma's norms multiply by `1 + weight`. GGUF's converter has added the one already.
@@ -62,6 +65,11 @@ impl<'a> Decoder<'a> {
         Decoder { ends_in_norm: false, ..self }
     }
 
+    /// An encoder: tokens see later ones, and there are no logits.
+    pub fn encoding(self) -> Self {
+        Decoder { encoder: true, ..self }
+    }
+
     /// The rotation of layers that see everything, or of all layers.
     pub fn rope(&self, style: RopeStyle) -> Result<Rope, ModelError> {
         rope::read(self.file, &self.sizes, style, Scope::Full)
@@ -82,10 +90,10 @@ impl<'a> Decoder<'a> {
         let Sizes { d_model, n_vocab, n_layers, context, tied, .. } = self.sizes;
         let d_embedding = self.d_embedding;
         let embedding = self.part(format!("{}.weight", self.file.tensor(names::EMBEDDING, 0)), &[n_vocab, d_embedding])?;
-        let output = if tied {
-            Projection { weight: embedding.clone(), bias: self.bias(self.file.output(), n_vocab, false)? }
-        } else {
-            self.projection_named(self.file.output(), [n_vocab, d_embedding], false)?
+        let output = match (self.encoder, tied) {
+            (true, _) => None,
+            (false, true) => Some(Projection { weight: embedding.clone(), bias: self.bias(self.file.output(), n_vocab, false)? }),
+            (false, false) => Some(self.projection_named(self.file.output(), [n_vocab, d_embedding], false)?),
         };
         Ok(Spec {
             family,
@@ -97,6 +105,7 @@ impl<'a> Decoder<'a> {
             embedding_scale: 1.0,
             embedding_projection: None,
             positions: None,
+            token_type: None,
             embedding_norm: None,
             layers: (0..n_layers).map(layer).collect::<Result<_, _>>()?,
             final_norm: self.ends_in_norm.then(|| self.norm(names::FINAL_NORM, 0)).transpose()?,
@@ -144,6 +153,20 @@ impl<'a> Decoder<'a> {
         })
     }
 
+    /// Attention, addition, norm, feed-forward, addition, norm: the layer of the first Transformer, and of BERT.
+    pub fn post_norm_layer(&self, layer: usize, attention: Attention, feed: FeedForward) -> Result<Layer, ModelError> {
+        Ok(Layer {
+            residual: Residual::Normed,
+            attention_norm: None,
+            attention,
+            attention_post_norm: Some(self.norm(names::ENCODER_ATTENTION_NORM, layer)?),
+            cross: None,
+            feed_norm: None,
+            feed,
+            feed_post_norm: Some(self.norm(names::ENCODER_FEED_NORM, layer)?),
+        })
+    }
+
     /// A norm before and after each block: the layer of Gemma 2 and 3.
     pub fn sandwich_layer(&self, layer: usize, attention: Attention, feed: FeedForward) -> Result<Layer, ModelError> {
         Ok(Layer {
@@ -165,6 +188,18 @@ impl<'a> Decoder<'a> {
         Ok(PositionEmbedding::Learned { table, n: context, first })
     }
 
+    /// The first row of the table of token types, where the file has one.
+    pub fn token_type(&self) -> Result<Option<Part>, ModelError> {
+        let (name, d_model) = (format!("{}.weight", self.file.tensor(names::TOKEN_TYPES, 0)), self.sizes.d_model);
+        match self.file.shape(&name) {
+            None => Ok(None),
+            Some(shape) if shape.len() == 2 && shape[0] > 0 && shape[1] == d_model => {
+                Ok(Some(Part { rows: Rows::Range(0..d_model), ..Part::whole(name) }))
+            }
+            Some(found) => Err(ModelError::WrongShape { name, expected: vec![found.first().copied().unwrap_or(1).max(1), d_model], found }),
+        }
+    }
+
     /// A norm over the residual stream.
     pub fn norm(&self, name: Name, layer: usize) -> Result<Norm, ModelError> {
         self.norm_named(&self.file.tensor(name, layer), self.sizes.d_model)
@@ -172,8 +207,10 @@ impl<'a> Decoder<'a> {
 
     /// A layer norm has a bias if the file has it.
     fn norm_named(&self, stem: &str, width: usize) -> Result<Norm, ModelError> {
-        let weight = self.part(format!("{stem}.weight"), &[width])?;
-        let bias = format!("{stem}.bias");
+        // BERT's first files have TensorFlow's words.
+        let old = self.file.shape(&format!("{stem}.gamma")).is_some();
+        let (weight, bias) = if old { ("gamma", "beta") } else { ("weight", "bias") };
+        let (weight, bias) = (self.part(format!("{stem}.{weight}"), &[width])?, format!("{stem}.{bias}"));
         let biased = self.sizes.norm == NormKind::Layer && self.file.shape(&bias).is_some();
         Ok(Norm { bias: biased.then(|| self.part(bias, &[width])).transpose()?, ..self.norm_of(weight) })
     }
@@ -231,7 +268,7 @@ impl<'a> Decoder<'a> {
             qk_norm: None,
             scale: 1.0 / (d_head as f32).sqrt(),
             softcap: None,
-            mask: Mask::Causal,
+            mask: if self.encoder { Mask::Bidirectional } else { Mask::Causal },
             window,
             rope: rope.cloned(),
             bias: None,

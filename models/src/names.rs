@@ -53,7 +53,7 @@ pub(crate) const TIED: Key = key("", "tie_word_embeddings");
 pub(crate) const ATTENTION_BIAS: Key = key("", "attention_bias");
 pub(crate) const MLP_BIAS: Key = key("", "mlp_bias");
 pub(crate) const ACTIVATION: Key = key("", "hidden_act");
-pub(crate) const GEMMA_ACTIVATION: Key = key("", "hidden_activation");
+pub(crate) const GEMMA_ACTIVATION: Key = key("hidden_activation", "hidden_activation");
 pub(crate) const WINDOW: Key = key("attention.sliding_window", "sliding_window");
 pub(crate) const WINDOW_PATTERN: Key = key("attention.sliding_window_pattern", "sliding_window_pattern");
 pub(crate) const WINDOW_SWITCH: Key = key("", "use_sliding_window");
@@ -63,6 +63,8 @@ pub(crate) const N_USED: Key = key("expert_used_count", "num_experts_per_tok");
 
 pub(crate) const EMBEDDING: Name = name("token_embd", "embed_tokens");
 pub(crate) const POSITIONS: Name = name("position_embd", "embed_positions");
+pub(crate) const TOKEN_TYPES: Name = name("token_types", "embeddings.token_type_embeddings");
+pub(crate) const EMBEDDING_NORM: Name = name("token_embd_norm", "embeddings.LayerNorm");
 pub(crate) const FINAL_NORM: Name = name("output_norm", "norm");
 pub(crate) const ATTENTION_NORM: Name = name("blk.{}.attn_norm", "layers.{}.input_layernorm");
 pub(crate) const QKV: Name = name("blk.{}.attn_qkv", "layers.{}.self_attn.qkv_proj");
@@ -79,6 +81,10 @@ pub(crate) const FEED_NORM: Name = name("blk.{}.ffn_norm", "layers.{}.post_atten
 /// Before the feed-forward block where attention has a norm after it (Gemma 2 and 3).
 pub(crate) const SANDWICH_FEED_NORM: Name = name("blk.{}.ffn_norm", "layers.{}.pre_feedforward_layernorm");
 pub(crate) const FEED_POST_NORM: Name = name("blk.{}.post_ffw_norm", "layers.{}.post_feedforward_layernorm");
+/// On the sum of stream and attention (BERT and its kin).
+pub(crate) const ENCODER_ATTENTION_NORM: Name = name("blk.{}.attn_output_norm", "layers.{}.post_attention_layernorm");
+/// On the sum of stream and feed-forward block (BERT and its kin).
+pub(crate) const ENCODER_FEED_NORM: Name = name("blk.{}.layer_output_norm", "layers.{}.post_mlp_layernorm");
 pub(crate) const GATE: Name = name("blk.{}.ffn_gate", "layers.{}.mlp.gate_proj");
 pub(crate) const UP: Name = name("blk.{}.ffn_up", "layers.{}.mlp.up_proj");
 pub(crate) const DOWN: Name = name("blk.{}.ffn_down", "layers.{}.mlp.down_proj");

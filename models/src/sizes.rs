@@ -145,7 +145,7 @@ const ACTIVATIONS: [(&str, Activation); 8] = [
     ("relu", Activation::Relu),
 ];
 
-/// GGUF has no key for it. Gemma's `hidden_activation` goes before a `hidden_act` that older files kept beside it.
+/// GGUF has a key for it in few architectures (ModernBERT's). Gemma's `hidden_activation` goes before a `hidden_act` that older files kept beside it.
 fn activation(file: &Reader, default: Activation) -> Result<Activation, ModelError> {
     for key in [names::GEMMA_ACTIVATION, names::ACTIVATION] {
         let Some(name) = file.text(key)? else { continue };

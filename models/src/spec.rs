@@ -3,14 +3,14 @@
 
 use std::ops::Range;
 
-/// A whole decoder: what `forward/` needs to run it.
+/// A whole decoder or encoder: what `forward/` needs to run it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
     /// The family's name, as in [`crate::FAMILIES`].
     pub family: &'static str,
     /// Width of the residual stream.
     pub d_model: usize,
-    /// Rows of the token embedding, which is the number of logits.
+    /// Rows of the token embedding, which is the number of logits where there are any.
     pub n_vocab: usize,
     /// Tokens the model was trained to attend over.
     pub trained_context: usize,
@@ -24,7 +24,9 @@ pub struct Spec {
     pub embedding_projection: Option<Projection>,
     /// A vector of its position, added to each token's.
     pub positions: Option<PositionEmbedding>,
-    /// On that sum, before the first layer (Bloom).
+    /// `[d_model]`, added to each token's: the vector of the first text of two, which is what a text by itself counts as (BERT).
+    pub token_type: Option<Part>,
+    /// On that sum, before the first layer (Bloom, BERT).
     pub embedding_norm: Option<Norm>,
     /// One recipe per layer, first layer first.
     pub layers: Vec<Layer>,
@@ -32,8 +34,8 @@ pub struct Spec {
     pub final_norm: Option<Norm>,
     /// `[d_embedding, d_model]`: narrows the stream again before the output matrix.
     pub output_projection: Option<Projection>,
-    /// `[n_vocab, d_embedding]`; the embedding again where the family ties them.
-    pub output: Projection,
+    /// `[n_vocab, d_embedding]`; the embedding again where the family ties them. Encoders have none.
+    pub output: Option<Projection>,
     /// Logits are multiplied by this (Granite: 1 / logits_scaling; else 1).
     pub logit_scale: f32,
     /// `cap · tanh(logit / cap)` (Gemma 2).
@@ -62,6 +64,11 @@ impl Spec {
             Some(PositionEmbedding::Learned { n, .. }) => Some(n),
             Some(PositionEmbedding::Sinusoidal { .. }) | None => None,
         }
+    }
+
+    /// Whether tokens see later ones, so that a text is computed as a whole and can't be gone on with.
+    pub fn is_encoder(&self) -> bool {
+        self.layers.iter().any(|layer| layer.attention.mask == Mask::Bidirectional)
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) enum Sliding<'a> {
     Every,
     /// Those that the file lists, or else these.
     Listed(&'a dyn Fn(usize) -> bool),
+    /// Those that the file lists, or else all but the first and every n-th after it; where a file states an n, it counts so too
+    /// (ModernBERT).
+    ButFirstOfEvery(usize),
 }
 
 impl Windows<'_> {
@@ -32,17 +35,29 @@ impl Windows<'_> {
         }
         let stated = file.spell(names::WINDOW).is_some_and(|key| file.value(&key).is_some()) || file.is_null(names::WINDOW);
         let window = if stated { file.length(names::WINDOW)? } else { self.default };
-        Ok(match self.layers {
-            Sliding::Every => vec![window; n_layers],
-            Sliding::Listed(default) => {
-                let slides = listed(file, n_layers)?.unwrap_or_else(|| (0..n_layers).map(default).collect());
-                slides.into_iter().map(|slides| window.filter(|_| slides)).collect()
-            }
-        })
+        // A number: every n-th layer sees all, 1 is every layer and 0 is none.
+        let slides: Vec<bool> = match self.layers {
+            Sliding::Every => vec![true; n_layers],
+            Sliding::Listed(default) => match (listed(file, n_layers)?, every(file)) {
+                (Some(listed), _) => listed,
+                (None, n) => n?.map_or_else(
+                    || (0..n_layers).map(default).collect(),
+                    |n| (1..=n_layers).map(|layer| n == 0 || layer % n != 0).collect(),
+                ),
+            },
+            Sliding::ButFirstOfEvery(default) => match (listed(file, n_layers)?, every(file)) {
+                (Some(listed), _) => listed,
+                (None, n) => {
+                    let n = n?.unwrap_or(default);
+                    (0..n_layers).map(|layer| n == 0 || layer % n != 0).collect()
+                }
+            },
+        };
+        Ok(slides.into_iter().map(|slides| window.filter(|_| slides)).collect())
     }
 }
 
-/// What the file itself says of its layers.
+/// What the file itself says of each of its layers.
 fn listed(file: &Reader, n_layers: usize) -> Result<Option<Vec<bool>>, ModelError> {
     let of_each_layer = |key: &str, slides: Vec<bool>| match slides.len() == n_layers {
         true => Ok(Some(slides)),
@@ -59,8 +74,10 @@ fn listed(file: &Reader, n_layers: usize) -> Result<Option<Vec<bool>>, ModelErro
     if let Some((key, slides)) = file.flags(names::WINDOW_PATTERN)? {
         return of_each_layer(&key, slides);
     }
-    // A number: every n-th layer sees all, 1 is every layer and 0 is none.
-    let Some(key) = file.spell(names::WINDOW_PATTERN) else { return Ok(None) };
-    let every = file.whole_at(&key, 0..=limits::LAYERS)?;
-    Ok(every.map(|n| (1..=n_layers).map(|layer| n == 0 || layer % n != 0).collect()))
+    Ok(None)
+}
+
+/// The file's pattern where it is a number.
+fn every(file: &Reader) -> Result<Option<usize>, ModelError> {
+    file.spell(names::WINDOW_PATTERN).map_or(Ok(None), |key| file.whole_at(&key, 0..=limits::LAYERS))
 }

@@ -100,7 +100,7 @@ fn biases_are_read_where_the_configuration_has_them() {
         assert!(projection.bias.is_some(), "{}", projection.weight.name);
     }
     assert_eq!(dense(layer).activation, Activation::Gelu);
-    assert_eq!(spec.output.weight, spec.embedding);
+    assert_eq!(spec.output.unwrap().weight, spec.embedding);
 }
 
 #[test]
@@ -353,11 +353,12 @@ fn alibi_has_the_papers_slopes_for_any_number_of_heads() {
 fn logits_are_scaled_and_biased() {
     assert_eq!((spec("cohere").logit_scale, spec("cohere.gguf").logit_scale, spec("cohere2").logit_scale), (0.3, 0.3, 0.4));
     for name in ["gptj", "phi2", "phi2.gguf"] {
-        assert!(spec(name).output.bias.is_some(), "{name}");
+        assert!(spec(name).output.unwrap().bias.is_some(), "{name}");
     }
     // The bias stays where the matrix is the embedding's.
     let tied = Memory::of("gptj").with("tie_word_embeddings", Value::Bool(true)).resolve().unwrap();
-    assert_eq!((&tied.output.weight, tied.output.bias.is_some()), (&tied.embedding, true));
+    let output = tied.output.unwrap();
+    assert_eq!((&output.weight, output.bias.is_some()), (&tied.embedding, true));
 }
 
 #[test]
@@ -423,7 +424,7 @@ fn a_vision_language_models_text_part_is_read() {
         whole.shapes.insert(format!("{head}lm_head.weight"), vec![40, 16]);
         let spec = whole.resolve().unwrap();
         assert_eq!((spec.family, spec.layers.len()), ("gemma3", 3));
-        assert_eq!(spec.output.weight.name, format!("{head}lm_head.weight"));
+        assert_eq!(spec.output.unwrap().weight.name, format!("{head}lm_head.weight"));
     }
 }
 

@@ -118,7 +118,9 @@ fn factor(number: f64) {
 fn consistent(memory: &Memory, spec: &Spec) {
     let d_model = spec.d_model;
     rows(memory, &spec.embedding, spec.n_vocab, &[spec.d_embedding]);
-    projection(memory, &spec.output, spec.n_vocab, spec.d_embedding);
+    if let Some(output) = &spec.output {
+        projection(memory, output, spec.n_vocab, spec.d_embedding);
+    }
     assert_eq!(spec.d_embedding != d_model, spec.embedding_projection.is_some() && spec.output_projection.is_some());
     for (narrow, outputs, inputs) in
         [(&spec.embedding_projection, d_model, spec.d_embedding), (&spec.output_projection, spec.d_embedding, d_model)]

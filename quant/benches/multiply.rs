@@ -43,7 +43,8 @@ fn main() {
         );
         println!("thread and {:.0} GB/s on {threads}.\n", reads[1]);
         println!(
-            "| | decode, short rows, 1 thread | {threads} threads | long rows, 1 thread | {threads} threads | cached | prefill, short | long |"
+            "| | decode, short rows, 1 thread | {threads} threads | long rows, 1 thread | {threads} threads | cached \
+             | prefill, short | long |"
         );
         println!("|---|---|---|---|---|---|---|---|");
         for &ty in &types {

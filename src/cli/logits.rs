@@ -68,12 +68,23 @@ impl Command for Logits {
             true => ("hidden", model.spec().d_model, Output::Hidden),
             false => ("logits", model.spec().n_vocab, Output::Logits),
         };
+        if self.hidden && model.spec().is_encoder() {
+            let rows = model.hidden_states(&[tokens])?.concat();
+            let first = self.last.map_or(0, |last| rows.len().saturating_sub(last as usize * width));
+            return self.write(name, width, &rows[first..]);
+        }
         let mut session = model.session(SessionOptions { context: Some(fed.len()), policy: Some(Policy::Stop) })?;
         if model.has_encoder() {
             session.encode(&tokens)?;
         }
         let rows = session.outputs_of(fed, self.last.map(|last| last as usize), output)?;
-        write(&self.output, name, width, &rows).map_err(|e| Failure::io(format!("cannot write {}", self.output.display()), &e))
+        self.write(name, width, &rows)
+    }
+}
+
+impl Logits {
+    fn write(&self, name: &str, width: usize, rows: &[f32]) -> Result<(), Failure> {
+        write(&self.output, name, width, rows).map_err(|e| Failure::io(format!("cannot write {}", self.output.display()), &e))
     }
 }
 

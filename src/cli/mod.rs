@@ -6,11 +6,13 @@ mod bench;
 mod chat;
 mod completions;
 mod doctor;
+mod embed;
 mod failure;
 mod flags;
 mod input;
 mod inspect;
 mod interrupt;
+mod lab;
 mod list;
 mod logits;
 mod machine;
@@ -58,10 +60,12 @@ const COMMANDS: &[Entry] = &[
     entry::<pull::Pull>(),
     entry::<list::List>(),
     entry::<inspect::Inspect>(),
+    entry::<embed::Embed>(),
     entry::<tokenize::Tokenize>(),
     entry::<quantize::Quantize>(),
     entry::<perplexity::Perplexity>(),
     entry::<bench::Bench>(),
+    entry::<lab::Lab>(),
     entry::<logits::Logits>(),
     entry::<doctor::Doctor>(),
     entry::<completions::Completions>(),

@@ -64,6 +64,32 @@ pub enum SessionError {
         /// The model's family.
         family: &'static str,
     },
+    /// A model whose tokens see later ones: a text can't be gone on with, and there are no logits.
+    #[error("{family} is an encoder: it turns whole texts into vectors and continues none (kinglet embed)")]
+    Encoder {
+        /// The model's family.
+        family: &'static str,
+    },
+    /// A text has more tokens than may be embedded.
+    #[error("text {number} has {tokens} tokens, and the model takes {longest}; it can be cut (--truncate)")]
+    TextTooLong {
+        /// Which text, the first being 1.
+        number: usize,
+        /// Its tokens.
+        tokens: usize,
+        /// Tokens of a text at most.
+        longest: usize,
+    },
+    /// A file asks for something between the hidden states and the vector of a text that kinglet does not do.
+    #[error("{file}: {found}, expected {expected}")]
+    Pooling {
+        /// The file or the key that says so.
+        file: String,
+        /// What it says.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
     /// Nothing to compute a next token from.
     #[error("nothing to compute: a session needs at least one token")]
     Empty,

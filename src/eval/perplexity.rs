@@ -30,11 +30,17 @@ impl Perplexity {
         self.value() * (variance / (n - 1.0)).sqrt()
     }
 
+    /// The mean over the tokens of both.
+    pub fn and(&self, other: &Perplexity) -> Perplexity {
+        let Perplexity { tokens, sum, squares } = *other;
+        Perplexity { tokens: self.tokens + tokens, sum: self.sum + sum, squares: self.squares + squares }
+    }
+
     fn mean(&self) -> f64 {
         self.sum / self.tokens as f64
     }
 
-    fn add(&mut self, nll: f64) {
+    pub(super) fn add(&mut self, nll: f64) {
         self.tokens += 1;
         self.sum += nll;
         self.squares += nll * nll;
@@ -102,7 +108,7 @@ fn score(
 }
 
 /// `−ln softmax(logits)[token]`.
-fn negative_log_likelihood(logits: &[f32], token: TokenId) -> f64 {
+pub(super) fn negative_log_likelihood(logits: &[f32], token: TokenId) -> f64 {
     let max = logits.iter().fold(f32::NEG_INFINITY, |max, &x| max.max(x));
     let sum: f64 = logits.iter().map(|&x| ((x - max) as f64).exp()).sum();
     sum.ln() + (max - logits[token.index()]) as f64

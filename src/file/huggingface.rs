@@ -21,7 +21,7 @@ const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 /// Real ones have a few thousand bytes. Parsed, it may take thirty times its size.
-const LARGEST_CONFIG: u64 = 1 << 20;
+pub(super) const LARGEST_CONFIG: u64 = 1 << 20;
 /// A hundred bytes for each of a million tensors.
 const LARGEST_INDEX: u64 = 100 << 20;
 const MOST_SHARDS: usize = 10_000;
@@ -120,6 +120,16 @@ impl<'de> Deserialize<'de> for Files {
         }
         deserializer.deserialize_map(Values)
     }
+}
+
+/// A JSON file of at most `limit` bytes; `None` where it is not there.
+pub(super) fn json_of(path: &Path, limit: u64) -> Result<Option<Json>, FileError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = read_text(path, limit)?;
+    let wrong = |source| FileError::Json { file: path.to_owned(), field: "text", expected: "JSON", source };
+    serde_json::from_slice(&text).map(Some).map_err(wrong)
 }
 
 impl Config {

@@ -10,6 +10,7 @@ mod gguf_write;
 mod huggingface;
 #[allow(unsafe_code)]
 mod map;
+mod pooling;
 mod replace;
 mod safetensors;
 mod sniff;

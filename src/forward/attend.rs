@@ -11,8 +11,9 @@ use super::layer::QkNormWeights;
 use super::linear::Arithmetic;
 use super::positions::LayerPositions;
 use super::profile::Amount;
+use super::tap::Heads;
 use crate::attention::{Attend, PAGE, Partial, Slots, View};
-use crate::kv::{CacheFormat, LayerCache, LayerShape, PageSlot, Sight};
+use crate::kv::{CacheFormat, CacheType, LayerCache, LayerShape, PageSlot, Sight};
 use crate::math::hadamard;
 use crate::parallel::{Crew, cut_by_cost};
 use kinglet_models::{Attention, Mask};
@@ -153,6 +154,27 @@ impl AttentionStep<'_> {
         self.positions.turn(row, query.flatten(), used);
         if self.format.mixes_keys() {
             hadamard(out);
+        }
+    }
+
+    /// Adds the batch's heads to `to` as they are before positions turn them and the cache rounds them.
+    pub fn heads_before_positions(&self, to: &mut Heads) {
+        let (positions, format) = (&LayerPositions::default(), CacheFormat::of(CacheType::F32));
+        let plain = AttentionStep { positions, format, ..*self };
+        let (attention, d) = (self.attention, self.d_head());
+        let mut head = vec![0.0; d];
+        for (row, heads) in self.qkv.chunks_exact(self.width()).enumerate() {
+            let (q, kv) = heads.split_at(attention.n_heads * d);
+            let (k, v) = kv.split_at(attention.n_kv_heads * d);
+            for index in 0..attention.n_heads {
+                plain.prepare(row, index, q, Some(None), &mut head);
+                to.q.extend(&head);
+            }
+            for index in 0..attention.n_kv_heads {
+                plain.prepare(row, index, k, None, &mut head);
+                to.k.extend(&head);
+            }
+            to.v.extend(v);
         }
     }
 

@@ -10,6 +10,7 @@ use super::layer::{LayerWeights, Pending};
 use super::linear::{Arithmetic, Product};
 use super::positions::{LayerPositions, Positions};
 use super::profile::{Amount, Profile, Step};
+use super::tap::Tap;
 use super::weights::NormWeights;
 use crate::error::{Error, SessionError};
 use crate::file::ModelFile;
@@ -30,7 +31,7 @@ const FLOAT_COST: u64 = 5;
 /// 2 % with 128).
 const FEWEST_ROWS: usize = 128;
 
-/// A decoder whose weights are found: ready to run.
+/// A decoder or an encoder whose weights are found: ready to run.
 #[derive(Debug)]
 pub struct Decoder {
     pub(super) spec: Spec,
@@ -40,7 +41,7 @@ pub struct Decoder {
     pub(super) layers: Vec<LayerWeights>,
     final_norm: Option<NormWeights>,
     output_projection: Option<Product>,
-    output: Product,
+    output: Option<Product>,
 }
 
 /// What every step of a pass needs beside its data.
@@ -56,6 +57,8 @@ pub struct Context<'a, 'team> {
     pub scratch: &'a mut [Scratch],
     /// Where time is counted, if anywhere.
     pub profile: Option<&'a mut Profile>,
+    /// Who looks at the heads, if anyone.
+    pub tap: Option<&'a mut Tap>,
     /// Raised from elsewhere, ends the pass.
     pub cancel: Option<&'a AtomicBool>,
 }
@@ -94,6 +97,8 @@ pub struct Means<'a, 'team> {
     pub work: &'a mut Workspace,
     /// Where time is counted, if anywhere.
     pub profile: Option<&'a mut Profile>,
+    /// Who looks at the heads, if anyone.
+    pub tap: Option<&'a mut Tap>,
     /// Raised from elsewhere, ends the pass at its next step.
     pub cancel: Option<&'a AtomicBool>,
 }
@@ -101,6 +106,7 @@ pub struct Means<'a, 'team> {
 /// A layer in its place.
 pub(super) struct Place<'a> {
     pub(super) layer: &'a LayerWeights,
+    pub(super) index: usize,
     /// What positions do in it.
     pub(super) positions: LayerPositions<'a>,
     /// The earlier layer's last block; `None` before the first layer.
@@ -149,7 +155,7 @@ impl Decoder {
             layers: spec.layers.iter().map(|layer| LayerWeights::find(file, layer, d_model)).collect::<Result<_, _>>()?,
             final_norm: spec.final_norm.as_ref().map(|norm| NormWeights::read(file, norm, d_model)).transpose()?,
             output_projection: projection.map(|narrow| Product::find(file, &[(narrow, d_embedding)], d_model)).transpose()?,
-            output: Product::find(file, &[(&spec.output, spec.n_vocab)], d_embedding)?,
+            output: spec.output.as_ref().map(|output| Product::find(file, &[(output, spec.n_vocab)], d_embedding)).transpose()?,
             spec,
             arithmetic,
         })
@@ -178,7 +184,7 @@ impl Decoder {
         let layer = |layer: &LayerWeights| {
             layer.qkv.bytes() + layer.o.bytes() + layer.feed.bytes_per_token() + layer.cross.as_ref().map_or(0, CrossWeights::bytes)
         };
-        self.layers.iter().map(layer).sum::<usize>() + self.output.bytes()
+        self.layers.iter().map(layer).sum::<usize>() + self.output.as_ref().map_or(0, Product::bytes)
     }
 
     /// Rows of a prefill that a pass may take at once after `depth` tokens, at most `most`, such that no step of a layer takes much
@@ -207,12 +213,15 @@ impl Decoder {
     /// order of the segments. False where the pass was cancelled: the caches then hold what they held, and `out` is as it was.
     ///
     /// # Errors
-    /// Where a token is outside the vocabulary or a cache would pass its bound; no cache has changed then.
+    /// Where a token is outside the vocabulary, a cache would pass its bound, or an encoder is asked for logits; no cache has changed then.
     pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<bool, Error> {
-        let Means { crew, file, positions, work, mut profile, cancel } = means;
+        let Means { crew, file, positions, work, mut profile, tap, cancel } = means;
         let rows = Rows::new(segments);
         if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
             return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
+        }
+        if output == Output::Logits && self.output.is_none() {
+            return Err(SessionError::Encoder { family: self.spec.family }.into());
         }
         self.reaches(rows.spans().iter().map(|span| span.positions().end).max().unwrap_or(0))?;
         if self.encoder.is_some() && segments.iter().any(|segment| segment.cache.across().is_none()) {
@@ -227,7 +236,7 @@ impl Decoder {
         work.scratch.resize_with(crew.threads(), Scratch::default);
         work.attention.resize_with(crew.threads(), AttentionScratch::default);
         let mut scratch = std::mem::take(&mut work.scratch);
-        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch, profile, cancel };
+        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch, profile, tap, cancel };
         let tables = positions.tables(&rows);
         self.embedding.run(&mut context, &self.spec, &rows, work);
         context.lap(Step::Embed, Amount::default);
@@ -257,7 +266,7 @@ impl Decoder {
             context.go_on()?;
             let across: Vec<&LayerCache> = read.iter().map(|across| &across.layers[index]).collect();
             let mut caches: Vec<&mut LayerCache> = caches.iter_mut().map(|cache| &mut cache.layers_mut()[index]).collect();
-            let place = Place { layer, positions: positions(index), pending, across: &across };
+            let place = Place { layer, index, positions: positions(index), pending, across: &across };
             self.layer(context, &place, rows, &mut caches, work)?;
             pending = Some(layer.pending(&layer.feed_post_norm));
         }
@@ -318,7 +327,7 @@ impl Decoder {
         caches: &mut [&mut LayerCache],
         work: &mut Workspace,
     ) -> Result<(), Cancelled> {
-        let &Place { layer, ref positions, .. } = place;
+        let &Place { layer, index, ref positions, .. } = place;
         let arithmetic = self.arithmetic;
         work.qkv.resize(rows.len() * layer.qkv.outputs(), 0.0);
         layer.qkv.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.qkv);
@@ -330,6 +339,9 @@ impl Decoder {
         if let Some(first) = caches.first() {
             let (shape, format, qk_norm) = (first.shape(), first.format(), layer.qk_norm.as_ref());
             let step = AttentionStep { attention, qk_norm, across: false, arithmetic, rows, positions, shape, format, qkv: &work.qkv };
+            if let Some(tap) = &mut context.tap {
+                tap.add(index, &step);
+            }
             step.store(context.crew, caches);
             context.lap(Step::Store, Amount::default);
             let caches: Vec<&LayerCache> = caches.iter().map(|cache| &**cache).collect();
@@ -419,9 +431,10 @@ impl Decoder {
         if n == 0 {
             return;
         }
-        let wants = match output {
-            Output::Logits => self.output_projection.as_ref().unwrap_or(&self.output).wants(self.arithmetic),
-            Output::Hidden => (false, true),
+        let matrix = self.output.as_ref().filter(|_| output == Output::Logits);
+        let wants = match matrix {
+            Some(matrix) => self.output_projection.as_ref().unwrap_or(matrix).wants(self.arithmetic),
+            None => (false, true),
         };
         let (x, step) = (&work.x, &work.step);
         work.input.fill(context.crew, self.arithmetic, wants, (n, d_model), &mut [], |i, _, y| {
@@ -435,14 +448,12 @@ impl Decoder {
                 None => y.copy_from_slice(&last),
             }
         });
-        if output == Output::Hidden {
-            return out.extend(work.input.dense());
-        }
+        let Some(matrix) = matrix else { return out.extend(work.input.dense()) };
         if let Some(projection) = &self.output_projection {
             let width = projection.outputs();
             work.hidden.resize(n * width, 0.0);
             projection.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, &mut work.hidden);
-            let (narrow, wants) = (&work.hidden, self.output.wants(self.arithmetic));
+            let (narrow, wants) = (&work.hidden, matrix.wants(self.arithmetic));
             work.input.fill(context.crew, self.arithmetic, wants, (n, width), &mut [], |row, _, y| {
                 y.copy_from_slice(&narrow[row * width..(row + 1) * width]);
             });
@@ -450,13 +461,13 @@ impl Decoder {
         let before = out.len();
         out.resize(before + n * self.spec.n_vocab, 0.0);
         let logits = &mut out[before..];
-        self.output.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, logits);
+        matrix.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, logits);
         if self.spec.logit_scale != 1.0 {
             logits.iter_mut().for_each(|logit| *logit *= self.spec.logit_scale);
         }
         if let Some(cap) = self.spec.logit_softcap {
             softcap(logits, cap);
         }
-        context.lap(Step::Output, || self.output.amount(n));
+        context.lap(Step::Output, || matrix.amount(n));
     }
 }

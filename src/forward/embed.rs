@@ -3,7 +3,7 @@
 use super::batch::Rows;
 use super::decoder::{Context, Workspace};
 use super::linear::Product;
-use super::weights::{NormWeights, Weight};
+use super::weights::{NormWeights, Weight, vector};
 use crate::error::Error;
 use crate::file::ModelFile;
 use crate::math::add_scaled;
@@ -15,6 +15,7 @@ pub struct Embedding {
     tokens: Weight,
     projection: Option<Product>,
     positions: Option<Positions>,
+    token_type: Option<Vec<f32>>,
     norm: Option<NormWeights>,
 }
 
@@ -44,6 +45,7 @@ impl Embedding {
             tokens: Weight::find(file, &spec.embedding, spec.n_vocab, d_embedding)?,
             projection: projection.map(|wide| Product::find(file, &[(wide, d_model)], d_embedding)).transpose()?,
             positions,
+            token_type: spec.token_type.as_ref().map(|part| vector(file, part, Some(d_model))).transpose()?,
             norm: spec.embedding_norm.as_ref().map(|norm| NormWeights::read(file, norm, d_model)).transpose()?,
         })
     }
@@ -80,6 +82,9 @@ impl Embedding {
                 }
                 add_scaled(x, &y, 1.0);
             }
+        }
+        if let Some(token_type) = &self.token_type {
+            work.x.chunks_exact_mut(d_model).for_each(|x| add_scaled(x, token_type, 1.0));
         }
         if let Some(norm) = &self.norm {
             for x in work.x.chunks_exact_mut(d_model) {

@@ -106,7 +106,7 @@ impl Decoder {
         work.scratch.resize_with(crew.threads(), Scratch::default);
         work.attention.resize_with(crew.threads(), AttentionScratch::default);
         let mut scratch = std::mem::take(&mut work.scratch);
-        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch, profile, cancel };
+        let mut context = Context { crew, file, arithmetic: self.arithmetic, scratch: &mut scratch, profile, tap: None, cancel };
         let across = self.read(&mut context, encoder, &positions, &rows, work).and_then(|pending| {
             self.states(&mut context, encoder, rows.len(), pending, work);
             self.keep(&mut context, &rows, sequence.ring(), format, work)
@@ -134,7 +134,7 @@ impl Decoder {
             let Attention { n_kv_heads, d_head, window, mask, .. } = layer.attention;
             let mut cache = LayerCache::new(LayerShape { n_kv_heads, d_head, window, mask }, CacheFormat::of(CacheType::F32));
             cache.reserve(&rows.spans()[0].ring, 0, rows.len());
-            let place = Place { layer, positions: positions.of_layer(index, &tables), pending, across: &[] };
+            let place = Place { layer, index, positions: positions.of_layer(index, &tables), pending, across: &[] };
             self.layer(context, &place, rows, &mut [&mut cache], work)?;
             pending = Some(layer.pending(&layer.feed_post_norm));
         }

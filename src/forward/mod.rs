@@ -12,6 +12,7 @@ mod layer;
 mod linear;
 mod positions;
 mod profile;
+mod tap;
 mod weights;
 
 pub use batch::{Rows, Segment, Span};
@@ -19,3 +20,4 @@ pub use decoder::{Cancelled, Decoder, Means, Output, Workspace};
 pub use linear::Arithmetic;
 pub use positions::Positions;
 pub use profile::{Amount, Profile, Spent, Step};
+pub use tap::{Heads, Tap};

@@ -49,6 +49,12 @@ impl Positions {
         self.rotations.iter().map(of).collect()
     }
 
+    /// What turns and what biases layer `index`.
+    pub fn schemes_of(&self, index: usize) -> (Option<&Rotation>, Option<&DistanceBias>) {
+        let (rotation, bias) = self.of_layer[index];
+        (rotation.map(|which| &self.rotations[which]), bias.map(|which| &self.biases[which]))
+    }
+
     /// What layer `index` uses of them.
     pub fn of_layer<'a>(&'a self, index: usize, tables: &'a [Vec<TurnTable>]) -> LayerPositions<'a> {
         let (rotation, bias) = self.of_layer[index];
@@ -91,7 +97,7 @@ fn resolve(file: &ModelFile, bias: &Bias, n_heads: usize) -> Result<DistanceBias
 }
 
 /// What positions do in one layer to the rows of one batch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct LayerPositions<'a> {
     /// Turns of the queries as they stand to each anchor, then those of queries and keys at their own positions.
     turns: Option<&'a [TurnTable]>,

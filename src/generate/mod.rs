@@ -29,6 +29,7 @@ mod stop;
 pub use finish::{FinishReason, Step, Stopper};
 pub use lookup::{LookupOptions, PromptLookup, verify};
 pub use options::SamplerOptions;
+pub(crate) use random::Random;
 pub use sampler::{Sampled, Sampler};
 pub use samplers::{Breakers, SAMPLERS, SamplerKind};
 pub use stop::{StopStrings, Text};

@@ -46,6 +46,33 @@ impl Rotation {
         &self.frequencies
     }
 
+    /// Turns `head: [d_head]` as the token at `position` is turned, all in f64: what [`TurnTable::turn`] is compared with.
+    pub fn turn_exactly(&self, position: u64, head: &mut [f64]) {
+        self.turn_by(head, |frequency| (frequency * position as f64).sin_cos());
+    }
+
+    /// Turns `head: [d_head]` with angles that were rounded to f32 before their cosine is taken: what a runtime does that holds positions
+    /// and frequencies in f32, for comparison.
+    pub fn turn_roughly(&self, position: u64, head: &mut [f64]) {
+        self.turn_by(head, |frequency| {
+            let (sin, cos) = (frequency as f32 * position as f32).sin_cos();
+            (sin.into(), cos.into())
+        });
+    }
+
+    fn turn_by(&self, head: &mut [f64], sin_cos: impl Fn(f64) -> (f64, f64)) {
+        let n = self.frequencies.len();
+        for (i, &frequency) in self.frequencies.iter().enumerate() {
+            let (a, b) = match self.pairing {
+                Pairing::Adjacent => (2 * i, 2 * i + 1),
+                Pairing::Halves => (i, n + i),
+            };
+            let (sin, cos) = sin_cos(frequency);
+            let (x, y) = (head[a] * self.amplitude, head[b] * self.amplitude);
+            (head[a], head[b]) = (x * cos - y * sin, x * sin + y * cos);
+        }
+    }
+
     /// Cosine and sine for each of `positions`.
     pub fn table(&self, positions: impl Iterator<Item = u64>) -> TurnTable {
         let mut turns = Vec::with_capacity(self.frequencies.len() * 2 * positions.size_hint().0);
@@ -157,6 +184,21 @@ mod tests {
                 assert!((score(7, 3) - score(7 + shift, 3 + shift)).abs() < 1e-5);
             }
             assert!((score(7, 3) - score(7, 4)).abs() > 1e-3);
+        }
+    }
+
+    #[test]
+    fn turning_exactly_is_turning_by_the_table() {
+        for pairing in [Pairing::Adjacent, Pairing::Halves] {
+            let rotation = rotation(&rope(pairing, 16, RopeScaling::None), 100);
+            let head: Vec<f32> = (0..20).map(|i| (i as f32 * 0.7).sin()).collect();
+            let (mut fast, mut exact) = (head.clone(), head.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
+            rotation.table([9_999_999].into_iter()).turn(0, &mut fast);
+            rotation.turn_exactly(9_999_999, &mut exact);
+            assert!(fast.iter().zip(&exact).all(|(&a, b)| (f64::from(a) - b).abs() < 1e-6));
+            let mut rough: Vec<f64> = head.iter().map(|&x| f64::from(x)).collect();
+            rotation.turn_roughly(9_999_999, &mut rough);
+            assert!(rough.iter().zip(&exact).any(|(a, b)| (a - b).abs() > 1e-3));
         }
     }
 

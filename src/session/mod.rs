@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod chat;
+mod embed;
 mod encode;
 mod generation;
 mod model;
@@ -21,6 +22,7 @@ mod speculation;
 mod stats;
 mod transcript;
 
+pub use embed::{EmbedOptions, Pooling};
 pub use generation::{Event, GenerateOptions, Generation};
 pub use model::{Model, ModelOptions};
 pub use prompt_cache::PromptCache;
@@ -71,13 +73,17 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn new(model: Arc<Shared>, options: &SessionOptions) -> Result<Session, Error> {
+        let spec = model.decoder.spec();
+        if spec.is_encoder() {
+            return Err(SessionError::Encoder { family: spec.family }.into());
+        }
         let context = options.context.unwrap_or_else(|| model.default_context());
         if context == 0 {
             return Err(SessionError::Option { option: "context", found: "0".into(), expected: "at least 1 token" }.into());
         }
         let positions = Arc::new(model.decoder.positions(&model.file, context)?);
         // A context of very few tokens holds no four sinks; who asks for sinks gets them or an error.
-        let ends = model.decoder.spec().longest().is_some();
+        let ends = spec.longest().is_some();
         let policy = options.policy.unwrap_or(if ends { Policy::Stop } else { Policy::Ring { sinks: DEFAULT_SINKS.min(context / 2) } });
         let cache = Cache::new(model.decoder.cache_shapes(), model.cache_format, context, policy)?;
         Ok(Session { model, tokens: Transcript::default(), cache, positions, logits: Vec::new(), stats: Stats::default() })
@@ -122,6 +128,11 @@ impl Session {
     /// The positions whose tokens never leave: sinks and what was pinned.
     pub fn pinned(&self) -> &[Range<usize>] {
         self.cache.ring().anchors()
+    }
+
+    /// What its positions do in each layer, resolved for its context.
+    pub fn positions(&self) -> &Positions {
+        &self.positions
     }
 
     /// Tokens it may hold.

@@ -3,7 +3,7 @@
 use super::{Session, SessionOptions};
 use crate::error::Error;
 use crate::file::{LoadMode, ModelFile};
-use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Profile, Segment, Workspace};
+use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Profile, Segment, Tap, Workspace};
 use crate::kv::{Across, CacheFormat, CacheType};
 use crate::parallel::{Team, machine};
 use crate::position::Scheme;
@@ -24,7 +24,7 @@ pub struct ModelOptions {
     pub threads: Option<usize>,
     /// Plain f32 arithmetic, scalar and slow: what the fast kernels are compared with.
     pub reference: bool,
-    /// How sessions store keys and values; `None` is f16, or f32 with `reference`.
+    /// How keys and values are stored; `None` is f16, and f32 with `reference` or for encoders, which keep them for one pass only.
     pub cache: Option<CacheFormat>,
     /// A position scheme in the place of the file's.
     pub position: Option<Scheme>,
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     work: Mutex<Workspace>,
     /// Counts passes while it is there.
     profile: Mutex<Option<Profile>>,
+    /// Looks at the heads of passes while it is there.
+    tap: Mutex<Option<Tap>>,
     tokenizer: OnceLock<Tokenizer>,
     template: OnceLock<ChatTemplate>,
 }
@@ -77,16 +79,18 @@ impl Model {
         let decoder = Decoder::find(&file, spec, arithmetic)?;
         let threads = options.threads.unwrap_or_else(machine::threads);
         let team = Team::new(threads).map_err(|source| Error::Threads { threads, source })?;
-        let exact = || CacheFormat::of(if options.reference { CacheType::F32 } else { CacheType::F16 });
+        let whole = options.reference || decoder.spec().is_encoder();
+        let exact = || CacheFormat::of(if whole { CacheType::F32 } else { CacheType::F16 });
         let cache_format = options.cache.unwrap_or_else(exact);
-        let (work, profile, tokenizer, template) = (Mutex::default(), Mutex::default(), OnceLock::new(), OnceLock::new());
-        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_format, team, work, profile, tokenizer, template }) })
+        let (work, profile, tap) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (tokenizer, template) = (OnceLock::new(), OnceLock::new());
+        Ok(Model { shared: Arc::new(Shared { file, decoder, cache_format, team, work, profile, tap, tokenizer, template }) })
     }
 
     /// A new, empty session.
     ///
     /// # Errors
-    /// Where an option is out of its range.
+    /// Where an option is out of its range, or the model is an encoder (see [`Model::embed`]).
     pub fn session(&self, options: SessionOptions) -> Result<Session, Error> {
         Session::new(Arc::clone(&self.shared), &options)
     }
@@ -119,6 +123,16 @@ impl Model {
     /// What was measured since [`Model::start_profile`], and no more is; `None` where it was not called.
     pub fn take_profile(&self) -> Option<Profile> {
         self.shared.profile.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Keeps the queries, keys and values of all passes that begin from now on, of any session.
+    pub fn start_tap(&self) {
+        *self.shared.tap.lock().unwrap_or_else(PoisonError::into_inner) = Some(Tap::default());
+    }
+
+    /// What was kept since [`Model::start_tap`], and no more is; `None` where it was not called.
+    pub fn take_tap(&self) -> Option<Tap> {
+        self.shared.tap.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Bytes of weights that a decoded token reads.
@@ -189,8 +203,9 @@ impl Shared {
         self.file.check()?;
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
-        let (crew, profile) = (&mut self.team.gather(), profile.as_mut());
-        let means = Means { crew, file: &self.file, positions, work: &mut work, profile, cancel };
+        let mut tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner);
+        let (crew, profile, tap) = (&mut self.team.gather(), profile.as_mut(), tap.as_mut());
+        let means = Means { crew, file: &self.file, positions, work: &mut work, profile, tap, cancel };
         self.decoder.forward(means, segments, output, out)
     }
 
@@ -200,7 +215,7 @@ impl Shared {
         let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
         let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
         let (crew, profile) = (&mut self.team.gather(), profile.as_mut());
-        let means = Means { crew, file: &self.file, positions, work: &mut work, profile, cancel };
+        let means = Means { crew, file: &self.file, positions, work: &mut work, profile, tap: None, cancel };
         self.decoder.encode(means, tokens, self.cache_format)
     }
 

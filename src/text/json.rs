@@ -81,6 +81,21 @@ impl Library {
         Ok(())
     }
 
+    /// What tokenizer.json's rules put before a text and after it.
+    ///
+    /// # Errors
+    /// Where they refuse a text of one letter.
+    pub(crate) fn frame(&self) -> Result<(Vec<TokenId>, Vec<TokenId>), TextError> {
+        let ids = |framed| {
+            let encoding = self.finds_special.encode_fast("a", framed).map_err(|error| TextError::Encode { why: error.to_string() })?;
+            Ok::<_, TextError>(encoding.get_ids().iter().copied().map(TokenId).collect::<Vec<_>>())
+        };
+        let (text, framed) = (ids(false)?, ids(true)?);
+        let at = framed.windows(text.len().max(1)).position(|part| part == text).unwrap_or(0);
+        let after = framed.get(at + text.len()..).unwrap_or_default().to_vec();
+        Ok((framed[..at].to_vec(), after))
+    }
+
     /// Whether a prompt begins with `bos`, and whether it ends with `eos`.
     pub(crate) fn adds(&self, named: &Named) -> (bool, bool) {
         let Ok(encoding) = self.finds_special.encode_fast("a", true) else { return (false, false) };

@@ -68,6 +68,12 @@ impl Named {
         }
     }
 
+    /// BERT's by their texts: not all vocabularies have them at the usual places, and files may name none.
+    pub(crate) fn of_bert(texts: &Strings) -> Named {
+        let find = |text: &str| texts.iter().position(|other| other == text.as_bytes()).map(|row| TokenId(row as u32));
+        Named { bos: find("[CLS]"), unknown: find("[UNK]"), separator: find("[SEP]"), ..Named::default() }
+    }
+
     /// The same, with `others` for what is missing and without ids outside a vocabulary of `n_vocab` tokens.
     pub(crate) fn or(self, others: Named, n_vocab: usize) -> Named {
         let either = |own: Option<TokenId>, other: Option<TokenId>| {

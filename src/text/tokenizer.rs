@@ -75,7 +75,8 @@ impl Tokenizer {
         if !Tokenizer::KINDS.contains(&kind.as_str()) {
             return Err(TextError::UnknownKind { found: kind, known: Tokenizer::KINDS.join(", ") });
         }
-        let named = source.named.or(Named::defaults(&kind), texts.len());
+        let by_text = if kind == "bert" { Named::of_bert(&texts) } else { Named::default() };
+        let named = source.named.or(by_text, texts.len()).or(Named::defaults(&kind), texts.len());
         let pre = match (kind.as_str(), &source.pre) {
             ("gemma4", _) => Some("gemma4"),
             ("gpt2", pre) => Some(pre.as_deref().unwrap_or("default")),
@@ -208,6 +209,18 @@ impl Tokenizer {
     /// Whether prompts end with [`Tokenizer::eos`]: those of encoders and of T5 do.
     pub fn add_eos(&self) -> bool {
         self.add_eos
+    }
+
+    /// What is put before a whole text and after it: `[CLS]` and `[SEP]`, a token that begins texts, nothing.
+    ///
+    /// # Errors
+    /// Where tokenizer.json's own rules refuse any text.
+    pub fn frame(&self) -> Result<(Vec<TokenId>, Vec<TokenId>), TextError> {
+        if let Algorithm::Library(library) = &self.algorithm {
+            return library.frame();
+        }
+        let some = |token: Option<TokenId>, added: bool| token.filter(|_| added).into_iter().collect();
+        Ok((some(self.bos(), self.add_bos), some(self.eos(), self.add_eos)))
     }
 
     /// Whether a generation ends with this token.

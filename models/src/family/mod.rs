@@ -1,5 +1,6 @@
 //! The list of families, and the way from a file's architecture to one of them.
 
+mod bert;
 mod bloom;
 mod cohere;
 mod cohere2;
@@ -11,10 +12,13 @@ mod gpt2;
 mod gptj;
 mod gptneox;
 mod granite;
+mod jinabert;
 mod llama;
 mod mistral;
 mod mixtral;
+mod modernbert;
 mod mpt;
+mod nomicbert;
 mod olmo2;
 mod opt;
 mod phi2;
@@ -75,6 +79,10 @@ pub const FAMILIES: &[Family] = &[
     mpt::FAMILY,
     bloom::FAMILY,
     t5::FAMILY,
+    bert::FAMILY,
+    nomicbert::FAMILY,
+    jinabert::FAMILY,
+    modernbert::FAMILY,
 ];
 
 impl Family {
@@ -105,8 +113,10 @@ pub fn resolve(metadata: &dyn Metadata) -> Result<Spec, ModelError> {
             known: names().copied().collect(),
         });
     };
-    refuse(&file)?;
-    (family.describe)(&file)
+    refuse_quantised(&file)?;
+    let spec = (family.describe)(&file)?;
+    refuse_other_masks(&file, &spec)?;
+    Ok(spec)
 }
 
 /// A name that differs from `found` by a typing error or two.
@@ -122,19 +132,27 @@ fn nearest(found: &str, known: impl Iterator<Item = &'static str>) -> Option<&'s
 const CAUSAL: Key = key("attention.causal", "is_causal");
 const BIDIRECTIONAL: Key = key("", "use_bidirectional_attention");
 
-/// What no family does, wherever it is asked for.
-fn refuse(file: &Reader) -> Result<(), ModelError> {
-    let unsupported = |key: &str, found: &Value, why| Err(ModelError::Unsupported { key: key.into(), found: shown(found), why });
+/// Weights in a format of another library.
+fn refuse_quantised(file: &Reader) -> Result<(), ModelError> {
     // Beside the text's own configuration, also in vision-language models.
     for key in ["quantization_config.quant_method".into(), file.prefixed("quantization_config.quant_method")] {
         if let (Layout::HuggingFace, Some(method)) = (file.layout, file.value(&key)) {
-            return unsupported(&key, &method, "only f32, f16 and bf16 safetensors are read; take a GGUF file of this model");
+            let why = "only f32, f16 and bf16 safetensors are read; take a GGUF file of this model";
+            return Err(ModelError::Unsupported { key, found: shown(&method), why });
         }
     }
-    for (key, refused) in [(CAUSAL, false), (BIDIRECTIONAL, true)] {
-        if file.flag(key)? == Some(refused) {
-            let key = file.spell(key).unwrap_or_default();
-            return unsupported(&key, &Value::Bool(refused), "the model is an encoder, tokens see later tokens");
+    Ok(())
+}
+
+/// A decoder whose tokens see later ones, or an encoder whose tokens don't.
+fn refuse_other_masks(file: &Reader, spec: &Spec) -> Result<(), ModelError> {
+    let why = match spec.is_encoder() {
+        true => "tokens of this family see later tokens",
+        false => "the model is an encoder, tokens see later tokens",
+    };
+    for (key, encodes) in [(CAUSAL, false), (BIDIRECTIONAL, true)] {
+        if let Some(found) = file.flag(key)?.filter(|found| (*found == encodes) != spec.is_encoder()) {
+            return Err(ModelError::Unsupported { key: file.spell(key).unwrap_or_default(), found: shown(&Value::Bool(found)), why });
         }
     }
     Ok(())

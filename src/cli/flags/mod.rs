@@ -7,5 +7,5 @@ mod sampling;
 
 pub use answer::AnswerFlags;
 pub use mask::MaskFlags;
-pub use model::{ContextFlags, ModelFlags, OpenFlags, TokenizerFlags};
+pub use model::{ContextFlags, Full, ModelFlags, OpenFlags, TokenizerFlags};
 pub use sampling::SamplingFlags;

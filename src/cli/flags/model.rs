@@ -144,6 +144,16 @@ impl ModelFlags {
         self.open.open(path, self.threads.map(usize::from))
     }
 
+    /// Opens the model at `path` with a position scheme in the place of the one that the flags name.
+    pub fn open_as(&self, path: &Path, scheme: &Scheme) -> Result<Model, Failure> {
+        self.open.open_as(path, self.threads.map(usize::from), Some(scheme.clone()))
+    }
+
+    /// The position scheme that the flags name.
+    pub fn position(&self) -> Option<&Scheme> {
+        self.open.position.as_ref()
+    }
+
     /// The temperature that the makers of the model advise, where it is one of the catalogue's.
     pub fn advised_temp(&self, path: &Path) -> Option<f32> {
         catalogue::CATALOGUE.iter().find(|entry| path.file_name().is_some_and(|name| name == entry.file))?.temp
@@ -153,7 +163,12 @@ impl ModelFlags {
 impl OpenFlags {
     /// Opens the model at `path`.
     pub fn open(&self, path: &Path, threads: Option<usize>) -> Result<Model, Failure> {
-        let (load, position) = (self.load.into(), self.position.clone());
+        self.open_as(path, threads, self.position.clone())
+    }
+
+    /// Opens the model at `path` with this position scheme.
+    fn open_as(&self, path: &Path, threads: Option<usize>, position: Option<Scheme>) -> Result<Model, Failure> {
+        let load = self.load.into();
         Ok(Model::open_with(path, &ModelOptions { load, threads, reference: self.reference, cache: self.cache(), position })?)
     }
 
