@@ -114,6 +114,7 @@ impl<'a> Decoder<'a> {
             logit_scale: 1.0,
             logit_softcap: None,
             residual_scale: 1.0,
+            encoder: None,
         })
     }
 
@@ -124,6 +125,7 @@ impl<'a> Decoder<'a> {
             attention_norm: Some(self.norm(names::ATTENTION_NORM, layer)?),
             attention,
             attention_post_norm: None,
+            cross: None,
             feed_norm: Some(self.norm(names::FEED_NORM, layer)?),
             feed,
             feed_post_norm: None,
@@ -144,6 +146,7 @@ impl<'a> Decoder<'a> {
             attention_norm: Some(self.norm(attention_norm, layer)?),
             attention,
             attention_post_norm: None,
+            cross: None,
             feed_norm: feed_norm.map(|name| self.norm(name, layer)).transpose()?,
             feed,
             feed_post_norm: None,
@@ -157,6 +160,7 @@ impl<'a> Decoder<'a> {
             attention_norm: None,
             attention,
             attention_post_norm: Some(self.norm(names::ENCODER_ATTENTION_NORM, layer)?),
+            cross: None,
             feed_norm: None,
             feed,
             feed_post_norm: Some(self.norm(names::ENCODER_FEED_NORM, layer)?),
@@ -170,6 +174,7 @@ impl<'a> Decoder<'a> {
             attention_norm: Some(self.norm(names::ATTENTION_NORM, layer)?),
             attention,
             attention_post_norm: Some(self.norm(names::ATTENTION_POST_NORM, layer)?),
+            cross: None,
             feed_norm: Some(self.norm(names::SANDWICH_FEED_NORM, layer)?),
             feed,
             feed_post_norm: Some(self.norm(names::FEED_POST_NORM, layer)?),
@@ -184,8 +189,8 @@ impl<'a> Decoder<'a> {
     }
 
     /// A matrix by itself.
-    pub fn table(&self, name: Name, shape: [usize; 2]) -> Result<Part, ModelError> {
-        self.part(format!("{}.weight", self.file.tensor(name, 0)), &shape)
+    pub fn table(&self, name: Name, layer: usize, shape: [usize; 2]) -> Result<Part, ModelError> {
+        self.part(format!("{}.weight", self.file.tensor(name, layer)), &shape)
     }
 
     /// The first row of the table of token types, where the file has one.

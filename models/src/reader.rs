@@ -216,14 +216,14 @@ impl<'a> Reader<'a> {
 
     /// The tensor's name in this file, of layer `layer`, without `.weight` or `.bias`.
     pub fn tensor(&self, name: Name, layer: usize) -> String {
-        let layer = layer.to_string();
-        match self.layout {
-            Layout::Gguf => name.gguf.replace("{}", &layer),
-            Layout::HuggingFace => {
-                let own = self.own(name.hugging_face).next().unwrap_or(name.hugging_face);
-                format!("{}{}", self.root.0, own.replace("{}", &layer))
-            }
-        }
+        let (common, root) = match self.layout {
+            Layout::Gguf => (name.gguf, ""),
+            Layout::HuggingFace => (name.hugging_face, self.root.0),
+        };
+        let full = |name: &str| format!("{root}{}", name.replace("{}", &layer.to_string()));
+        let mut names = self.own(common).map(full);
+        let there = names.clone().find(|name| self.shape(&format!("{name}.weight")).is_some());
+        there.or_else(|| names.next()).unwrap_or_else(|| full(common))
     }
 
     /// The output matrix' name in this file, without `.weight`.

@@ -42,6 +42,19 @@ pub struct Spec {
     pub logit_softcap: Option<f32>,
     /// What a layer's outputs are multiplied by before they join the residual stream (Granite; else 1).
     pub residual_scale: f32,
+    /// What reads another text first (T5); decoders by themselves have none. Each of `layers` attends to what it gives.
+    pub encoder: Option<Encoder>,
+}
+
+/// Layers that turn a text into states, one for each token, which the decoder's layers attend to. They begin with the same embedding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoder {
+    /// One recipe per layer, first layer first; none has cross-attention.
+    pub layers: Vec<Layer>,
+    /// The norm after the last layer.
+    pub final_norm: Option<Norm>,
+    /// The token that the decoder's text begins with.
+    pub decoder_start: u32,
 }
 
 impl Spec {
@@ -92,12 +105,23 @@ pub struct Layer {
     pub attention: Attention,
     /// On attention's output, before the residual addition (Gemma 2 and 3, OLMo 2), or on the sum ([`Residual::Normed`]).
     pub attention_post_norm: Option<Norm>,
+    /// Between the two blocks, a third one that attends to the encoder's states.
+    pub cross: Option<CrossAttention>,
     /// Before the feed-forward block. OLMo 2 has none; in [`Residual::Parallel`] layers, none means that attention's norm serves both.
     pub feed_norm: Option<Norm>,
     /// The feed-forward block.
     pub feed: FeedForward,
     /// On the feed-forward block's output, before the residual addition (Gemma 2 and 3, OLMo 2), or on the sum ([`Residual::Normed`]).
     pub feed_post_norm: Option<Norm>,
+}
+
+/// `x += attend(norm(x))`, with queries from the stream and keys and values from the encoder's states, all of which every query sees.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrossAttention {
+    /// Before the queries.
+    pub norm: Option<Norm>,
+    /// The block; positions, mask and window say nothing in it.
+    pub attention: Attention,
 }
 
 /// How a layer's two blocks join the residual stream.

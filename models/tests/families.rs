@@ -436,3 +436,43 @@ fn defaults_are_those_of_the_configuration_class() {
     assert_eq!(Memory::of("llama").without("max_position_embeddings").resolve().unwrap().trained_context, 2048);
     assert_eq!(Memory::of("qwen2").without("rms_norm_eps").resolve().unwrap().final_norm.unwrap().eps, 1e-6);
 }
+
+#[test]
+fn t5_reads_with_an_encoder_and_scales_logits_where_the_first_version_does() {
+    for (name, scaled, gated, layers, start) in [
+        ("t5", true, false, (2, 1), 0),
+        ("t5.gguf", true, false, (2, 1), 0),
+        ("t5-gated", false, true, (2, 1), 0),
+        ("t5-gated.gguf", false, true, (2, 1), 0),
+        ("t5-far", true, true, (1, 2), 3),
+        ("t5-mt5", false, true, (1, 1), 0),
+        ("t5-umt5.gguf", false, true, (2, 2), 0),
+    ] {
+        let spec = spec(name);
+        assert_eq!(spec.logit_scale, if scaled { 0.25 } else { 1.0 }, "{name}");
+        assert_eq!(dense(&spec.layers[0]).gate.is_some(), gated, "{name}");
+        let encoder = spec.encoder.expect("T5 has one");
+        assert_eq!((encoder.layers.len(), spec.layers.len(), encoder.decoder_start), (layers.0, layers.1, start), "{name}");
+        assert!(encoder.layers.iter().all(|layer| layer.cross.is_none() && layer.attention.mask == Mask::Bidirectional));
+        assert!(spec.layers.iter().all(|layer| layer.cross.is_some() && layer.attention.mask == Mask::Causal));
+    }
+}
+
+#[test]
+fn t5_shares_the_first_layers_biases_unless_each_layer_has_its_own() {
+    let table = |layer: &Layer| match &layer.attention.bias {
+        Some(Bias::Buckets { table, .. }) => table.name.clone(),
+        other => panic!("{other:?}"),
+    };
+    let tables = |name: &str| spec(name).encoder.unwrap().layers.iter().map(table).collect::<Vec<_>>();
+    assert_eq!(tables("t5.gguf"), ["enc.blk.0.attn_rel_b.weight"; 2]);
+    assert_eq!(tables("t5-umt5.gguf"), ["enc.blk.0.attn_rel_b.weight", "enc.blk.1.attn_rel_b.weight"]);
+    let far = spec("t5-far");
+    assert!(matches!(far.layers[1].attention.bias, Some(Bias::Buckets { n_buckets: 9, max_distance: 70, bidirectional: false, .. })));
+    for (key, value) in [("relative_attention_num_buckets", 3), ("relative_attention_max_distance", 4), ("decoder_start_token_id", 32)] {
+        let error = Memory::of("t5").with(key, Value::Int(value)).resolve().unwrap_err().to_string();
+        assert!(error.contains("relative_attention_num_buckets") || error.contains(key), "{error}");
+    }
+    let error = Memory::of("t5").with("feed_forward_proj", text("gated-tanh")).resolve().unwrap_err().to_string();
+    assert!(error.contains("feed_forward_proj") && error.contains("gated-tanh"), "{error}");
+}

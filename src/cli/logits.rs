@@ -52,13 +52,18 @@ impl Command for Logits {
 
     fn run(self) -> Result<(), Failure> {
         let tokens = ids(&self.tokens)?;
-        if let Some(decoder_tokens) = &self.decoder_tokens {
-            ids(decoder_tokens)?;
-        }
+        let decoder_tokens = self.decoder_tokens.as_deref().map(ids).transpose()?;
         let model = self.model.open()?;
-        if self.decoder_tokens.is_some() {
-            return Err(Failure::usage(format!("--decoder-tokens: {} has no encoder", model.spec().family)));
-        }
+        let fed = match (decoder_tokens.as_ref(), &model.spec().encoder) {
+            (None, None) => &tokens,
+            (Some(decoder_tokens), Some(_)) => decoder_tokens,
+            (Some(_), None) => return Err(Failure::usage(format!("--decoder-tokens: {} has no encoder", model.spec().family))),
+            (None, Some(encoder)) => {
+                let first = encoder.decoder_start;
+                let hint = format!("--tokens are read by its encoder; a decoder's text begins with token {first}");
+                return Err(Failure::usage(format!("{} needs --decoder-tokens", model.spec().family)).hint(hint));
+            }
+        };
         let (name, width, output) = match self.hidden {
             true => ("hidden", model.spec().d_model, Output::Hidden),
             false => ("logits", model.spec().n_vocab, Output::Logits),
@@ -68,8 +73,11 @@ impl Command for Logits {
             let first = self.last.map_or(0, |last| rows.len().saturating_sub(last as usize * width));
             return self.write(name, width, &rows[first..]);
         }
-        let mut session = model.session(SessionOptions { context: Some(tokens.len()), policy: Some(Policy::Stop) })?;
-        let rows = session.outputs_of(&tokens, self.last.map(|last| last as usize), output)?;
+        let mut session = model.session(SessionOptions { context: Some(fed.len()), policy: Some(Policy::Stop) })?;
+        if model.has_encoder() {
+            session.encode(&tokens)?;
+        }
+        let rows = session.outputs_of(fed, self.last.map(|last| last as usize), output)?;
         self.write(name, width, &rows)
     }
 }

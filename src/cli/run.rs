@@ -79,10 +79,16 @@ impl Command for Run {
         let opened = begin.elapsed();
         options.check(&model)?;
 
-        let tokens = self.tokens(&model, &session, &prompt)?;
-        self.context.warm(&model, &mut session, &tokens)?;
-        if !answer::prefill(&mut session, &tokens, &interrupt)? {
-            return Err(Failure::Interrupted);
+        if model.has_encoder() {
+            if !session.encode_until(&self.encoder_tokens(&session, &prompt)?, Some(&interrupt.flag()))? {
+                return Err(Failure::Interrupted);
+            }
+        } else {
+            let tokens = self.tokens(&model, &session, &prompt)?;
+            self.context.warm(&model, &mut session, &tokens)?;
+            if !answer::prefill(&mut session, &tokens, &interrupt)? {
+                return Err(Failure::Interrupted);
+            }
         }
         self.context.keep(&model, &mut session);
         let mut out = io::stdout().lock();
@@ -113,6 +119,14 @@ impl Run {
             return Err(Failure::usage("the prompt is empty").hint("kinglet run \"Why is the sky blue?\""));
         }
         Ok(prompt)
+    }
+
+    /// The prompt for a model that reads it with an encoder.
+    fn encoder_tokens(&self, session: &Session, prompt: &str) -> Result<Vec<TokenId>, Failure> {
+        if self.system.is_some() {
+            return Err(Failure::usage("--system: this model reads one text with its encoder and has no chat template"));
+        }
+        Ok(session.encoder_tokens(prompt, if self.special { Special::Match } else { Special::Plain })?)
     }
 
     /// The prompt as the model is to see it: through the chat template where the model is made for that, else as it is.

@@ -52,6 +52,18 @@ pub enum SessionError {
         /// Size of the vocabulary.
         n_vocab: usize,
     },
+    /// A model that reads a text with its encoder before it writes one.
+    #[error("{family} reads a text with an encoder and writes another one with a decoder: there is nothing it has read yet (kinglet run)")]
+    NotEncoded {
+        /// The model's family.
+        family: &'static str,
+    },
+    /// A text for an encoder that the model has not.
+    #[error("{family} has no encoder: a text is fed to its decoder")]
+    NoEncoder {
+        /// The model's family.
+        family: &'static str,
+    },
     /// A model whose tokens see later ones: a text can't be gone on with, and there are no logits.
     #[error("{family} is an encoder: it turns whole texts into vectors and continues none (kinglet embed)")]
     Encoder {

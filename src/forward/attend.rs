@@ -2,10 +2,12 @@
 //! pairs, packs their queries (normed, rotated, scaled) and goes over the pages. Long prompts are cut by query rows; a few rows
 //! over a long cache are cut by pages, whose partial softmaxes are merged in order. Either way gives the same bits.
 //!
+//! Cross-attention is the same step over the keys and values of another text, which are there already and which every query sees.
+//!
 //! Where a stream has outgrown its cache, a query is packed once more for each anchor that was left behind, as it stands to it.
 
 use super::batch::{Rows, Span};
-use super::layer::LayerWeights;
+use super::layer::QkNormWeights;
 use super::linear::Arithmetic;
 use super::positions::LayerPositions;
 use super::profile::Amount;
@@ -14,7 +16,7 @@ use crate::attention::{Attend, Content, PAGE, Partial, Slots, View};
 use crate::kv::{CacheFormat, CacheType, LayerCache, LayerShape, PageSlot, Sight};
 use crate::math::hadamard;
 use crate::parallel::{Crew, cut_by_cost};
-use kinglet_models::Mask;
+use kinglet_models::{Attention, Mask};
 use kinglet_quant::isa::{Isa, Op};
 use std::ops::Range;
 
@@ -26,8 +28,12 @@ const ITEM_ROWS: usize = 16;
 
 /// One layer's attention over a batch.
 pub struct AttentionStep<'a> {
-    /// The layer.
-    pub layer: &'a LayerWeights,
+    /// The recipe: heads, window, scale.
+    pub attention: &'a Attention,
+    /// Norms on queries and keys.
+    pub qk_norm: Option<&'a QkNormWeights>,
+    /// The queries see all of another text and nothing of their own.
+    pub across: bool,
     /// How norms are computed.
     pub arithmetic: Arithmetic,
     /// The batch.
@@ -38,7 +44,8 @@ pub struct AttentionStep<'a> {
     pub shape: LayerShape,
     /// How they do.
     pub format: CacheFormat,
-    /// `[rows, (n_heads + 2 n_kv_heads) · d_head]`: queries, keys, values side by side.
+    /// `[rows, (n_heads + 2 n_kv_heads) · d_head]`: queries, keys, values side by side. Across texts they come apart: of the text that
+    /// reads there are queries only, of the one that is read keys and values only.
     pub qkv: &'a [f32],
 }
 
@@ -66,7 +73,7 @@ struct Item {
 
 impl AttentionStep<'_> {
     fn d_head(&self) -> usize {
-        self.layer.attention.d_head
+        self.attention.d_head
     }
 
     /// Numbers that the cache stores for a head.
@@ -76,16 +83,17 @@ impl AttentionStep<'_> {
 
     /// Query heads that share a key/value head.
     fn group(&self) -> usize {
-        self.layer.attention.n_heads / self.layer.attention.n_kv_heads
+        self.attention.n_heads / self.attention.n_kv_heads
     }
 
+    /// Numbers of a row in `qkv`.
     fn width(&self) -> usize {
-        (self.layer.attention.n_heads + 2 * self.layer.attention.n_kv_heads) * self.d_head()
+        self.qkv.len() / self.rows.len()
     }
 
     /// What the step takes; keys of sinks and pins are not counted.
     pub fn amount(&self) -> Amount {
-        let (attention, mut amount) = (&self.layer.attention, Amount::default());
+        let (attention, mut amount) = (self.attention, Amount::default());
         for span in self.rows.spans() {
             let rows = span.first_row..span.first_row + span.len;
             let keys: usize = rows.clone().map(|row| self.sight(span, row, None).keys.len()).sum();
@@ -113,14 +121,15 @@ impl AttentionStep<'_> {
     }
 
     fn store_slots(&self, slots: &mut [(usize, PageSlot<'_>)]) {
-        let (d, attention) = (self.d_head(), &self.layer.attention);
+        let (d, attention) = (self.d_head(), self.attention);
+        let keys = self.width() - 2 * attention.n_kv_heads * d;
         let (mut key, mut value) = (vec![0.0; self.stored()], vec![0.0; self.stored()]);
         for (span, slot) in slots {
             let span = &self.rows.spans()[*span];
             let positions = span.positions();
             for position in positions.start.max(slot.start)..positions.end.min(slot.start + PAGE) {
                 let row = span.first_row + (position - positions.start);
-                let heads = &self.qkv[row * self.width()..(row + 1) * self.width()][attention.n_heads * d..];
+                let heads = &self.qkv[row * self.width()..(row + 1) * self.width()][keys..];
                 self.prepare(row, slot.kv_head, &heads[..attention.n_kv_heads * d], None, &mut key);
                 value[..d].copy_from_slice(&heads[(attention.n_kv_heads + slot.kv_head) * d..][..d]);
                 if self.format.mixes_values() {
@@ -139,7 +148,7 @@ impl AttentionStep<'_> {
         let (used, padding) = out.split_at_mut(d);
         padding.fill(0.0);
         used.copy_from_slice(&heads[head * d..(head + 1) * d]);
-        if let Some(norms) = self.layer.qk_norm.as_ref().filter(|norms| norms.per_head) {
+        if let Some(norms) = self.qk_norm.filter(|norms| norms.per_head) {
             norms.of(query.is_some(), head).apply(self.arithmetic.level(), &heads[head * d..(head + 1) * d], used);
         }
         self.positions.turn(row, query.flatten(), used);
@@ -152,7 +161,7 @@ impl AttentionStep<'_> {
     pub fn heads_before_positions(&self, to: &mut Heads) {
         let (positions, format) = (&LayerPositions::default(), CacheFormat::of(CacheType::F32));
         let plain = AttentionStep { positions, format, ..*self };
-        let (attention, d) = (&self.layer.attention, self.d_head());
+        let (attention, d) = (self.attention, self.d_head());
         let mut head = vec![0.0; d];
         for (row, heads) in self.qkv.chunks_exact(self.width()).enumerate() {
             let (q, kv) = heads.split_at(attention.n_heads * d);
@@ -181,7 +190,7 @@ impl AttentionStep<'_> {
     /// pages are an estimate of what they cost.
     fn items(&self, which: impl Fn(&Span) -> bool) -> Vec<Item> {
         let mut items = Vec::new();
-        for kv_head in 0..self.layer.attention.n_kv_heads {
+        for kv_head in 0..self.attention.n_kv_heads {
             for (index, span) in self.rows.spans().iter().enumerate().filter(|(_, span)| which(span)) {
                 for first in (0..span.len).step_by(ITEM_ROWS) {
                     let rows = span.first_row + first..span.first_row + (first + ITEM_ROWS).min(span.len);
@@ -196,7 +205,7 @@ impl AttentionStep<'_> {
     /// An item for each page that the rows of a span see, of the spans that `which` picks.
     fn items_by_page(&self, which: impl Fn(&Span) -> bool) -> Vec<Item> {
         let mut items = Vec::new();
-        for kv_head in 0..self.layer.attention.n_kv_heads {
+        for kv_head in 0..self.attention.n_kv_heads {
             for (index, span) in self.rows.spans().iter().enumerate().filter(|(_, span)| which(span)) {
                 let rows = span.first_row..span.first_row + span.len;
                 for standing in self.rows.standings() {
@@ -211,7 +220,11 @@ impl AttentionStep<'_> {
     /// What the query of row `row` of the batch sees of the window, or of an anchor.
     fn sight(&self, span: &Span, row: usize, standing: Option<usize>) -> Sight {
         let position = span.start + (row - span.first_row);
-        match self.layer.attention.mask {
+        if self.across {
+            // Once, however many anchors the reader's own text has left behind.
+            return Sight { keys: 0..if standing.is_none() { span.across } else { 0 }, at: position };
+        }
+        match self.attention.mask {
             Mask::Bidirectional => Sight { keys: self.shape.sight_both_ways(position, span.start + span.len), at: position },
             Mask::Causal | Mask::Chunked(_) => self.shape.sight(&span.ring, position, standing),
         }
@@ -337,7 +350,7 @@ impl AttentionStep<'_> {
             q: &scratch.q,
             width: self.stored(),
             views: &scratch.views,
-            softcap: self.layer.attention.softcap,
+            softcap: self.attention.softcap,
             slots: Slots { bias: self.positions.bias, content },
             pages: item.pages.clone(),
             page: |page| cache.page(page, item.kv_head),
@@ -352,11 +365,11 @@ impl AttentionStep<'_> {
         scratch.views.clear();
         let mut packed = scratch.q.chunks_exact_mut(stored);
         for row in item.rows.clone() {
-            let queries = &self.qkv[row * self.width()..][..self.layer.attention.n_heads * d];
+            let queries = &self.qkv[row * self.width()..][..self.attention.n_heads * d];
             let Sight { keys, at } = self.sight(&self.rows.spans()[item.span], row, item.standing);
             for (head, q) in (item.kv_head * group..(item.kv_head + 1) * group).zip(&mut packed) {
                 self.prepare(row, head, queries, Some(item.standing), q);
-                q.iter_mut().for_each(|q| *q *= self.layer.attention.scale);
+                q.iter_mut().for_each(|q| *q *= self.attention.scale);
                 scratch.views.push(View { keys: keys.clone(), at, head });
             }
         }

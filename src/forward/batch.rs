@@ -26,6 +26,8 @@ pub struct Span {
     pub start: usize,
     /// What the sequence keeps.
     pub ring: Ring,
+    /// Tokens of another text that its queries see in cross-attention.
+    pub across: usize,
 }
 
 impl Span {
@@ -55,7 +57,8 @@ impl Rows {
         for segment in segments {
             let (first_row, len) = (rows.tokens.len(), segment.tokens.len());
             rows.tokens.extend(segment.tokens);
-            rows.spans.push(Span { first_row, len, start: segment.cache.len(), ring: segment.cache.ring().clone() });
+            let across = segment.cache.across().map_or(0, |across| across.len);
+            rows.spans.push(Span { first_row, len, start: segment.cache.len(), ring: segment.cache.ring().clone(), across });
             rows.outputs.extend(first_row + len - segment.outputs.min(len)..first_row + len);
         }
         rows

@@ -4,6 +4,7 @@
 use super::attend::{AttentionScratch, AttentionStep};
 use super::batch::{Rows, Segment};
 use super::embed::Embedding;
+use super::encode::{CrossWeights, EncoderWeights};
 use super::input::Input;
 use super::layer::{LayerWeights, Pending};
 use super::linear::{Arithmetic, Product};
@@ -13,11 +14,12 @@ use super::tap::Tap;
 use super::weights::NormWeights;
 use crate::error::{Error, SessionError};
 use crate::file::ModelFile;
-use crate::kv::{Cache, LayerCache, LayerShape};
+use crate::kv::{Across, Cache, LayerCache, LayerShape};
 use crate::math::{add_scaled, softcap};
 use crate::parallel::Crew;
 use kinglet_models::{Attention, Residual, Spec};
 use kinglet_quant::Scratch;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a layer of a pass may take, in multiply-accumulates of small integers: 60 ms on two cores with AVX-512, 100 ms with AVX2. A pass
@@ -32,10 +34,11 @@ const FEWEST_ROWS: usize = 128;
 /// A decoder or an encoder whose weights are found: ready to run.
 #[derive(Debug)]
 pub struct Decoder {
-    spec: Spec,
-    arithmetic: Arithmetic,
-    embedding: Embedding,
-    layers: Vec<LayerWeights>,
+    pub(super) spec: Spec,
+    pub(super) arithmetic: Arithmetic,
+    pub(super) embedding: Embedding,
+    pub(super) encoder: Option<EncoderWeights>,
+    pub(super) layers: Vec<LayerWeights>,
     final_norm: Option<NormWeights>,
     output_projection: Option<Product>,
     output: Option<Product>,
@@ -101,26 +104,28 @@ pub struct Means<'a, 'team> {
 }
 
 /// A layer in its place.
-struct Place<'a> {
-    layer: &'a LayerWeights,
-    index: usize,
+pub(super) struct Place<'a> {
+    pub(super) layer: &'a LayerWeights,
+    pub(super) index: usize,
     /// What positions do in it.
-    positions: LayerPositions<'a>,
+    pub(super) positions: LayerPositions<'a>,
     /// The earlier layer's last block; `None` before the first layer.
-    pending: Option<Pending<'a>>,
+    pub(super) pending: Option<Pending<'a>>,
+    /// For each sequence what the layer sees of another text.
+    pub(super) across: &'a [&'a LayerCache],
 }
 
 /// Buffers of a pass, kept from one pass to the next.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    scratch: Vec<Scratch>,
-    attention: Vec<AttentionScratch>,
+    pub(super) scratch: Vec<Scratch>,
+    pub(super) attention: Vec<AttentionScratch>,
     /// The residual stream, `[rows, d_model]`.
     pub(super) x: Vec<f32>,
     /// What the next product reads.
     pub(super) input: Input,
-    qkv: Vec<f32>,
-    attended: Vec<f32>,
+    pub(super) qkv: Vec<f32>,
+    pub(super) attended: Vec<f32>,
     /// What the last block gave, to be added to the residual stream.
     pub(super) step: Vec<f32>,
     pub(super) hidden: Vec<f32>,
@@ -146,6 +151,7 @@ impl Decoder {
         let projection = spec.output_projection.as_ref();
         Ok(Decoder {
             embedding: Embedding::find(file, &spec)?,
+            encoder: spec.encoder.as_ref().map(|encoder| EncoderWeights::find(file, encoder, d_model)).transpose()?,
             layers: spec.layers.iter().map(|layer| LayerWeights::find(file, layer, d_model)).collect::<Result<_, _>>()?,
             final_norm: spec.final_norm.as_ref().map(|norm| NormWeights::read(file, norm, d_model)).transpose()?,
             output_projection: projection.map(|narrow| Product::find(file, &[(narrow, d_embedding)], d_model)).transpose()?,
@@ -175,7 +181,9 @@ impl Decoder {
 
     /// Bytes of weights that one decoded token reads: what decoding's speed is bound by.
     pub fn bytes_per_token(&self) -> usize {
-        let layer = |layer: &LayerWeights| layer.qkv.bytes() + layer.o.bytes() + layer.feed.bytes_per_token();
+        let layer = |layer: &LayerWeights| {
+            layer.qkv.bytes() + layer.o.bytes() + layer.feed.bytes_per_token() + layer.cross.as_ref().map_or(0, CrossWeights::bytes)
+        };
         self.layers.iter().map(layer).sum::<usize>() + self.output.as_ref().map_or(0, Product::bytes)
     }
 
@@ -185,7 +193,8 @@ impl Decoder {
         let of = |layer: &LayerWeights| {
             let Attention { n_heads, d_head, window, .. } = layer.attention;
             let keys = (depth + most).min(window.unwrap_or(usize::MAX));
-            layer.qkv.macs() + layer.o.macs() + layer.feed.macs() + FLOAT_COST * (2 * keys * n_heads * d_head) as u64
+            let cross = layer.cross.as_ref().map_or(0, CrossWeights::macs);
+            layer.qkv.macs() + layer.o.macs() + cross + layer.feed.macs() + FLOAT_COST * (2 * keys * n_heads * d_head) as u64
         };
         let row = self.layers.iter().map(of).max().unwrap_or(0).max(1);
         usize::try_from(LAYER_COST / row).unwrap_or(most).clamp(FEWEST_ROWS.min(most), most)
@@ -215,6 +224,9 @@ impl Decoder {
             return Err(SessionError::Encoder { family: self.spec.family }.into());
         }
         self.reaches(rows.spans().iter().map(|span| span.positions().end).max().unwrap_or(0))?;
+        if self.encoder.is_some() && segments.iter().any(|segment| segment.cache.across().is_none()) {
+            return Err(SessionError::NotEncoded { family: self.spec.family }.into());
+        }
         if let Some(profile) = &mut profile {
             profile.begin(crew);
         }
@@ -249,9 +261,13 @@ impl Decoder {
         work: &mut Workspace,
     ) -> Result<Option<Pending<'a>>, Cancelled> {
         let mut pending = None;
+        let read: Vec<Arc<Across>> = caches.iter().filter_map(|cache| cache.across().cloned()).collect();
         for (index, layer) in self.layers.iter().enumerate() {
             context.go_on()?;
-            self.layer(context, &Place { layer, index, positions: positions(index), pending }, rows, caches, work)?;
+            let across: Vec<&LayerCache> = read.iter().map(|across| &across.layers[index]).collect();
+            let mut caches: Vec<&mut LayerCache> = caches.iter_mut().map(|cache| &mut cache.layers_mut()[index]).collect();
+            let place = Place { layer, index, positions: positions(index), pending, across: &across };
+            self.layer(context, &place, rows, &mut caches, work)?;
             pending = Some(layer.pending(&layer.feed_post_norm));
         }
         Ok(pending)
@@ -266,12 +282,12 @@ impl Decoder {
     }
 
     /// One layer. Its last block's output is left in `work.step`.
-    fn layer(
+    pub(super) fn layer(
         &self,
         context: &mut Context<'_, '_>,
         place: &Place<'_>,
         rows: &Rows,
-        caches: &mut [&mut Cache],
+        caches: &mut [&mut LayerCache],
         work: &mut Workspace,
     ) -> Result<(), Cancelled> {
         let (layer, n) = (place.layer, rows.len());
@@ -290,7 +306,13 @@ impl Decoder {
         } else {
             self.join(context, qkv, n, place.pending, attention_norm, work);
             self.attend(context, place, rows, caches, work)?;
-            self.join(context, feed, n, Some(layer.pending(&layer.attention_post_norm)), feed_norm, work);
+            let mut pending = layer.pending(&layer.attention_post_norm);
+            if let Some(cross) = &layer.cross {
+                self.join(context, cross.q.wants(self.arithmetic), n, Some(pending), cross.norm.as_ref(), work);
+                self.attend_across(context, cross, place.across, rows, work)?;
+                pending = Pending { post_norm: None, of_sum: false };
+            }
+            self.join(context, feed, n, Some(pending), feed_norm, work);
             context.go_on()?;
             layer.feed.run(context, work)
         }
@@ -302,7 +324,7 @@ impl Decoder {
         context: &mut Context<'_, '_>,
         place: &Place<'_>,
         rows: &Rows,
-        caches: &mut [&mut Cache],
+        caches: &mut [&mut LayerCache],
         work: &mut Workspace,
     ) -> Result<(), Cancelled> {
         let &Place { layer, index, ref positions, .. } = place;
@@ -314,37 +336,48 @@ impl Decoder {
         context.lap(Step::Qkv, || layer.qkv.amount(rows.len()));
         let attention = &layer.attention;
         work.attended.resize(rows.len() * attention.n_heads * attention.d_head, 0.0);
-        let mut caches: Vec<&mut LayerCache> = caches.iter_mut().map(|cache| &mut cache.layers_mut()[index]).collect();
         if let Some(first) = caches.first() {
-            let (shape, format) = (first.shape(), first.format());
-            let step = AttentionStep { layer, arithmetic, rows, positions, shape, format, qkv: &work.qkv };
+            let (shape, format, qk_norm) = (first.shape(), first.format(), layer.qk_norm.as_ref());
+            let step = AttentionStep { attention, qk_norm, across: false, arithmetic, rows, positions, shape, format, qkv: &work.qkv };
             if let Some(tap) = &mut context.tap {
                 tap.add(index, &step);
             }
-            step.store(context.crew, &mut caches);
+            step.store(context.crew, caches);
             context.lap(Step::Store, Amount::default);
             let caches: Vec<&LayerCache> = caches.iter().map(|cache| &**cache).collect();
             step.run(context.crew, &caches, &mut work.attention, &mut work.attended);
             context.lap(Step::Attention, || step.amount());
         }
+        self.project(context, attention, &layer.o, rows.len(), work)
+    }
+
+    /// The output projection, from `work.attended` to `work.step`.
+    pub(super) fn project(
+        &self,
+        context: &mut Context<'_, '_>,
+        attention: &Attention,
+        o: &Product,
+        n: usize,
+        work: &mut Workspace,
+    ) -> Result<(), Cancelled> {
         context.go_on()?;
         let width = attention.n_heads * attention.d_head;
-        let (attended, part, n) = (&work.attended, width / attention.n_kv_heads, rows.len());
-        work.input.fill(context.crew, arithmetic, layer.o.wants(arithmetic), (n, width), &mut [], |row, _, y| {
+        let (attended, part) = (&work.attended, width / attention.n_kv_heads);
+        work.input.fill(context.crew, self.arithmetic, o.wants(self.arithmetic), (n, width), &mut [], |row, _, y| {
             for (kv_head, y) in y.chunks_exact_mut(part).enumerate() {
                 y.copy_from_slice(&attended[(kv_head * n + row) * part..][..part]);
             }
         });
         context.lap(Step::Attended, Amount::default);
         work.step.resize(n * self.spec.d_model, 0.0);
-        layer.o.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.step);
-        context.lap(Step::Project, || layer.o.amount(n));
+        o.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, &mut work.step);
+        context.lap(Step::Project, || o.amount(n));
         Ok(())
     }
 
     /// Adds the pending block's output to the residual stream (through its post norm, if any) and fills the next input with the normed
     /// stream.
-    fn join(
+    pub(super) fn join(
         &self,
         context: &mut Context<'_, '_>,
         wants: (bool, bool),

@@ -1,5 +1,6 @@
 //! The weights of one layer and the recipe they follow.
 
+use super::encode::CrossWeights;
 use super::feed::FeedWeights;
 use super::linear::{Arithmetic, Product};
 use super::weights::NormWeights;
@@ -20,6 +21,8 @@ pub struct LayerWeights {
     pub(super) attention_norm: Option<NormWeights>,
     /// On attention's output.
     pub(super) attention_post_norm: Option<NormWeights>,
+    /// Between attention and the feed-forward block, where the layer attends to another text too.
+    pub(super) cross: Option<CrossWeights>,
     /// Before the feed-forward block.
     pub(super) feed_norm: Option<NormWeights>,
     /// On its output.
@@ -78,6 +81,7 @@ impl LayerWeights {
             residual: layer.residual,
             attention_norm: norm(&layer.attention_norm)?,
             attention_post_norm: norm(&layer.attention_post_norm)?,
+            cross: layer.cross.as_ref().map(|cross| CrossWeights::find(file, cross, d_model)).transpose()?,
             feed_norm: norm(&layer.feed_norm)?,
             feed_post_norm: norm(&layer.feed_post_norm)?,
             qkv: Product::find(file, &[(&attention.q, q), (&attention.k, kv), (&attention.v, kv)], d_model)?,

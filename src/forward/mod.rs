@@ -6,6 +6,7 @@ mod batch;
 mod content;
 mod decoder;
 mod embed;
+mod encode;
 mod feed;
 mod input;
 mod layer;

@@ -118,6 +118,11 @@ pub struct LayerPositions<'a> {
 }
 
 impl LayerPositions<'_> {
+    /// Nothing.
+    pub const fn none() -> Self {
+        LayerPositions { turns: None, bias: None, content: None }
+    }
+
     /// Turns the head of row `row` as it stands to the window (its own position) or to an anchor.
     pub fn turn(&self, row: usize, standing: Option<usize>, head: &mut [f32]) {
         if let Some(tables) = self.turns {

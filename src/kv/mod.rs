@@ -18,6 +18,7 @@ use crate::attention::PAGE;
 use crate::error::SessionError;
 use kinglet_models::Mask;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// How a cache stores keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -113,6 +114,17 @@ pub struct Cache {
     ring: Ring,
     policy: Policy,
     len: usize,
+    /// What the layers see of another text.
+    across: Option<Arc<Across>>,
+}
+
+/// The keys and values that cross-attention sees: those of an encoder's text, computed once, read only and shared by forks.
+#[derive(Debug)]
+pub struct Across {
+    /// One for each layer.
+    pub layers: Vec<LayerCache>,
+    /// Tokens of the text.
+    pub len: usize,
 }
 
 impl Cache {
@@ -123,7 +135,7 @@ impl Cache {
     pub fn new(shapes: impl Iterator<Item = LayerShape>, format: CacheFormat, bound: usize, policy: Policy) -> Result<Cache, SessionError> {
         let sinks = if let Policy::Ring { sinks } = policy { sinks } else { 0 };
         let layers = shapes.map(|shape| LayerCache::new(shape, format)).collect();
-        Ok(Cache { layers, ring: Ring::new(bound, sinks)?, policy, len: 0 })
+        Ok(Cache { layers, ring: Ring::new(bound, sinks)?, policy, len: 0, across: None })
     }
 
     /// Tokens that have come, whether they are still held or not.
@@ -162,9 +174,19 @@ impl Cache {
         &mut self.layers
     }
 
+    /// What the layers see of another text, where one has been encoded.
+    pub fn across(&self) -> Option<&Arc<Across>> {
+        self.across.as_ref()
+    }
+
+    /// Lets the layers see another text.
+    pub fn set_across(&mut self, across: Across) {
+        self.across = Some(Arc::new(across));
+    }
+
     /// Bytes held now.
     pub fn bytes(&self) -> usize {
-        self.layers.iter().map(LayerCache::bytes).sum()
+        self.layers.iter().chain(self.across.iter().flat_map(|across| &across.layers)).map(LayerCache::bytes).sum()
     }
 
     /// Makes room for `tokens` more, and lets go of pages that no query will see any more.

@@ -92,7 +92,7 @@ impl Cache {
             Ok(LayerCache::of_pages(*shape, format, kept, first, pages))
         };
         let layers = layers.into_iter().zip(shapes).map(layer).collect::<io::Result<_>>()?;
-        Ok(Cache { layers, ring, policy, len })
+        Ok(Cache { layers, ring, policy, len, across: None })
     }
 
     /// Takes another bound and policy, as long as no token has left. `None` where one has, or the new bound is passed already.

@@ -90,7 +90,8 @@ impl Scheme {
         let trained = spec.trained_context;
         // A model that rotates in some layers goes on without in the others.
         let rotates = spec.layers.iter().any(|layer| layer.attention.rope.is_some());
-        for layer in &mut spec.layers {
+        let encoder = spec.encoder.iter_mut().flat_map(|encoder| &mut encoder.layers);
+        for layer in spec.layers.iter_mut().chain(encoder) {
             let attention = &mut layer.attention;
             if !self.file {
                 let change = self.rope.as_ref().filter(|_| attention.rope.is_some() || !rotates);

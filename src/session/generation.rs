@@ -96,11 +96,12 @@ pub struct Generation<'s> {
 }
 
 impl Session {
-    /// Goes on from the session's tokens.
+    /// Goes on from the session's tokens; after [`Session::encode`], with the token that the decoder's text begins with.
     ///
     /// # Errors
     /// Where the session is empty or an option is out of its range.
     pub fn generate(&mut self, options: GenerateOptions) -> Result<Generation<'_>, Error> {
+        self.begin_decoding();
         // An answer that was cancelled while its prompt was computed still ends in order.
         if !options.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::Relaxed)) {
             self.catch_up(None, |_| ())?;
@@ -159,6 +160,7 @@ impl Generation<'_> {
         let Sampled { token, logprob, top } = self.choose()?;
         let ends = self.stopper.is_stop(token);
         let text = self.decoder.as_mut().filter(|_| !ends).map(|decoder| decoder.push(token)).unwrap_or_default();
+        let text = if self.session.begins_to_decode() { text.trim_start_matches(' ').to_owned() } else { text };
         let step = self.stopper.push(token, &text);
         if let (true, Some(reason)) = (ends, step.finish.clone()) {
             return Ok(self.finish(reason, step.show));

@@ -13,6 +13,7 @@
 
 mod chat;
 mod embed;
+mod encode;
 mod generation;
 mod model;
 mod prompt_cache;

@@ -4,10 +4,11 @@ use super::{Session, SessionOptions};
 use crate::error::{Error, SessionError};
 use crate::file::{LoadMode, ModelFile};
 use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Profile, Segment, Tap, Workspace};
-use crate::kv::{CacheFormat, CacheType};
+use crate::kv::{Across, CacheFormat, CacheType};
 use crate::parallel::{Team, machine};
 use crate::position::Scheme;
 use crate::text::{ChatTemplate, Tokenizer};
+use crate::types::TokenId;
 use kinglet_models::Spec;
 use kinglet_quant::isa::Level;
 use std::path::Path;
@@ -225,6 +226,16 @@ impl Shared {
         let (crew, profile, tap) = (&mut self.team.gather(), profile.as_mut(), tap.as_mut());
         let means = Means { crew, file: &self.file, positions, work: &mut work, profile, tap, cancel };
         self.decoder.forward(means, segments, output, out)
+    }
+
+    /// One pass of the encoder over `tokens`. `None` where `cancel` was raised.
+    pub(crate) fn encode(&self, positions: &Positions, tokens: &[TokenId], cancel: Option<&AtomicBool>) -> Result<Option<Across>, Error> {
+        self.file.check()?;
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut profile = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
+        let (crew, profile) = (&mut self.team.gather(), profile.as_mut());
+        let means = Means { crew, file: &self.file, positions, work: &mut work, profile, tap: None, cancel };
+        self.decoder.encode(means, tokens, self.cache_format)
     }
 
     pub(crate) fn cache_bytes(&self, context: usize) -> usize {

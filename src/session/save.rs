@@ -41,10 +41,13 @@ impl Session {
     /// Writes the session to `path`; a file that is there is replaced once the new one is complete.
     ///
     /// # Errors
-    /// Where tokens that are not computed yet can't be, or the file can't be written.
+    /// Where tokens that are not computed yet can't be, the session has read a text with an encoder, or the file can't be written.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
-        self.catch_up_if_any()?;
         let path = path.as_ref();
+        if self.encoded() > 0 {
+            return Err(SnapshotError::Encoded { path: path.into() }.into());
+        }
+        self.catch_up_if_any()?;
         let (model, positions) = (fingerprint(&self.model), positions_fingerprint(&self.positions));
         let description = Description { model, positions, tokens: self.tokens.clone(), cache: self.cache.header() };
         let write = |file: &File| -> io::Result<()> {

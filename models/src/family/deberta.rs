@@ -93,7 +93,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
                 if shared { Ok(of.clone()) } else { decoder.projection(name, layer, [width, d_model], false) }
             };
             Some(Disentangled {
-                table: decoder.table(DISTANCES, [2 * span, d_model])?,
+                table: decoder.table(DISTANCES, 0, [2 * span, d_model])?,
                 norm: normed.then(|| decoder.norm(DISTANCE_NORM, layer)).transpose()?,
                 span,
                 buckets: buckets.is_some(),

@@ -30,6 +30,7 @@ mod qwen3moe;
 mod smollm3;
 mod stablelm;
 mod starcoder2;
+mod t5;
 mod xglm;
 
 use crate::error::ModelError;
@@ -78,6 +79,7 @@ pub const FAMILIES: &[Family] = &[
     falcon::FAMILY,
     mpt::FAMILY,
     bloom::FAMILY,
+    t5::FAMILY,
     bert::FAMILY,
     nomicbert::FAMILY,
     jinabert::FAMILY,

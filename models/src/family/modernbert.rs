@@ -73,6 +73,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
             attention_norm: normed.then(|| decoder.norm(names::ATTENTION_NORM, layer)).transpose()?,
             attention: decoder.attention(layer, Some(turn), window)?,
             attention_post_norm: None,
+            cross: None,
             feed_norm: Some(decoder.norm(names::FEED_NORM, layer)?),
             feed: decoder.dense_fused(GATED, layer)?,
             feed_post_norm: None,

@@ -47,6 +47,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
             attention_norm: None,
             attention: Attention { qk_norm: Some(decoder.qk_norm(layer, false)?), ..decoder.attention(layer, Some(rope), windows[layer])? },
             attention_post_norm: Some(decoder.norm(names::ATTENTION_POST_NORM, layer)?),
+            cross: None,
             feed_norm: None,
             feed: decoder.dense(layer)?,
             feed_post_norm: Some(decoder.norm(names::FEED_POST_NORM, layer)?),

@@ -92,6 +92,11 @@ impl Command for Chat {
         let begin = Instant::now();
         let model = self.model.open_path(&path)?;
         options.check(&model)?;
+        if model.has_encoder() {
+            let family = model.spec().family;
+            let failure = Failure::usage(format!("{family} reads a text and writes another one: it holds no conversation"));
+            return Err(failure.hint("kinglet run \"translate English to German: The house is wonderful.\""));
+        }
         model.chat_template().map_err(|e| Failure::from(e).hint("`kinglet run --raw` continues a text without a template"))?;
         let session = self.context.session(&model)?;
         let opened = begin.elapsed();

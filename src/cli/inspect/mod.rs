@@ -139,12 +139,23 @@ impl Inspect {
         for shape in shapes {
             writeln!(out, "  {shape}")?;
         }
+        if let Some(encoder) = &spec.encoder {
+            writeln!(
+                out,
+                "  an encoder of {} layers reads first; the decoder begins with token {}",
+                encoder.layers.len(),
+                encoder.decoder_start
+            )?;
+        }
         writeln!(out, "\n{}", paint.bold("position"))?;
         if let Some(positions) = &spec.positions {
             writeln!(out, "  {}", position::embedding_words(positions))?;
         }
-        for group in position::groups(spec) {
+        for group in position::groups(&spec.layers) {
             writeln!(out, "  {}", group.words(spec.positions.is_some()))?;
+        }
+        for group in position::groups(spec.encoder.as_ref().map_or(&[], |encoder| &encoder.layers)) {
+            writeln!(out, "  encoder's {}", group.words(spec.positions.is_some()))?;
         }
         let context = self.context(model);
         writeln!(out, "\n{}", paint.bold("memory"))?;
@@ -171,11 +182,15 @@ impl Inspect {
 
     fn model_json(&self, model: &Model) -> Value {
         let Spec { family, d_model, n_vocab, trained_context, layers, .. } = model.spec();
-        let position: Vec<Value> = position::groups(model.spec()).iter().map(position::Group::json).collect();
+        let position: Vec<Value> = position::groups(layers).iter().map(position::Group::json).collect();
+        let encoder = model.spec().encoder.as_ref().map(|encoder| {
+            let position: Vec<Value> = position::groups(&encoder.layers).iter().map(position::Group::json).collect();
+            json!({ "layers": encoder.layers.len(), "position": position, "decoder_start": encoder.decoder_start })
+        });
         let context = self.context(model);
         json!({
             "family": family, "layers": layers.len(), "d_model": d_model, "n_vocab": n_vocab, "trained_context": trained_context,
-            "position": position, "position_embedding": model.spec().positions.as_ref().map(position::embedding_json),
+            "position": position, "encoder": encoder, "position_embedding": model.spec().positions.as_ref().map(position::embedding_json),
             "context": context, "cache_bytes": model.cache_bytes(context), "bytes_per_token": model.bytes_per_token(),
         })
     }

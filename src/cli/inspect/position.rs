@@ -1,7 +1,7 @@
 //! The position scheme of a model in words and in JSON: what turns queries and keys, how far back a layer sees, and how the trained
 //! length was stretched. Layers that are alike share a line.
 
-use kinglet_models::{Activation, Bias, Factors, FeedForward, Layer, Mask, Pairing, PositionEmbedding, Residual, Rope, RopeScaling, Spec};
+use kinglet_models::{Activation, Bias, Factors, FeedForward, Layer, Mask, Pairing, PositionEmbedding, Residual, Rope, RopeScaling};
 use serde_json::{Value, json};
 
 /// Layers that treat positions alike.
@@ -33,10 +33,10 @@ pub fn embedding_json(positions: &PositionEmbedding) -> Value {
     }
 }
 
-/// The layers of a model by their position scheme, in the order of their first layers.
-pub fn groups(spec: &Spec) -> Vec<Group<'_>> {
+/// Layers by their position scheme, in the order of their first layers.
+pub fn groups(layers: &[Layer]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for (at, Layer { attention, .. }) in spec.layers.iter().enumerate() {
+    for (at, Layer { attention, .. }) in layers.iter().enumerate() {
         let (rope, bias, mask, window) = (attention.rope.as_ref(), attention.bias.as_ref(), attention.mask, attention.window);
         let alike = |group: &&mut Group| (group.rope, group.bias, group.mask, group.window) == (rope, bias, mask, window);
         match groups.iter_mut().find(alike) {
@@ -188,7 +188,8 @@ pub fn layer_words(layer: &Layer) -> String {
         Residual::Parallel => ", both from the same stream",
         Residual::Normed => ", each sum normed",
     };
-    format!("{heads}, {feed}{joined}")
+    let cross = if layer.cross.is_some() { ", cross-attention" } else { "" };
+    format!("{heads}{cross}, {feed}{joined}")
 }
 
 fn activation(activation: Activation) -> &'static str {
