@@ -1,6 +1,6 @@
 //! What a recipe says of positions: masks, embeddings, rotations, and what a pair's distance does to its score.
 
-use super::{Norm, Part};
+use super::{Norm, Part, Projection};
 
 /// Absolute positions.
 #[derive(Debug, Clone, PartialEq)]
