@@ -192,8 +192,10 @@ impl Session {
             return Err(SessionError::UnknownToken { token, n_vocab: self.model.decoder.spec().n_vocab }.into());
         }
         let before = self.len();
-        // What leaves the context on the way can be had back only from a copy, which shares the pages.
-        let copy = (before + tokens.len() > self.context()).then(|| self.fork());
+        // A single pass that fails has changed nothing. What leaves the context between several can be had back only from a copy, which
+        // shares the pages.
+        let len = before + tokens.len();
+        let copy = (len > self.context() && len - self.cache.len() > self.rows_at_once()).then(|| self.fork());
         self.tokens.extend(tokens);
         let result = self.catch_up(cancel, progress);
         if !matches!(result, Ok(true)) {
@@ -259,7 +261,7 @@ impl Session {
 
     /// Rows of the next pass.
     fn rows_at_once(&self) -> usize {
-        self.model.decoder.rows_at_once(self.cache.len(), BATCH)
+        self.model.decoder.rows_at_once(self.cache.len().min(self.context()), BATCH)
     }
 
     /// A session that goes on from the same tokens by itself. The caches share what both hold.
@@ -344,7 +346,7 @@ impl Session {
         while self.cache.len() < self.tokens.len() {
             let at = self.cache.len();
             let rest = self.tokens.from(at);
-            let batch = &rest[..rest.len().min(self.model.decoder.rows_at_once(at, BATCH))];
+            let batch = &rest[..rest.len().min(self.rows_at_once())];
             let outputs = usize::from(at + batch.len() == self.tokens.len());
             let segment = Segment { cache: &mut self.cache, tokens: batch, outputs };
             self.logits.clear();
