@@ -1,7 +1,11 @@
 //! One order of sums everywhere: the same tokens give the same bits, however they are computed. On models with quantised weights of many
 //! types, sliding windows, experts, norms on queries and keys.
 
+#[path = "support/texts.rs"]
+mod texts;
+
 use kinglet::{Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
+use texts::{bits, tokens};
 
 const MODELS: [&str; 6] = ["tiny.gguf", "llama-quantised.gguf", "gemma3.gguf", "mixtral.gguf", "olmo2.gguf", "smollm3.gguf"];
 
@@ -20,15 +24,6 @@ fn on_each_model(threads: usize, test: impl Fn(&Model)) {
 
 fn session(model: &Model) -> Session {
     model.session(SessionOptions { context: Some(512), ..SessionOptions::default() }).unwrap()
-}
-
-/// Some tokens of the vocabulary in no order.
-fn tokens(model: &Model, n: usize, salt: usize) -> Vec<TokenId> {
-    (0..n).map(|i| TokenId(((i * 7919 + salt * 104_729 + i * i) % model.spec().n_vocab) as u32)).collect()
-}
-
-fn bits(session: &mut Session) -> Vec<u32> {
-    session.logits().unwrap().iter().map(|logit| logit.to_bits()).collect()
 }
 
 fn after(model: &Model, tokens: &[TokenId]) -> Vec<u32> {

@@ -1,10 +1,14 @@
 //! Models with an encoder and a decoder against transformers: the tiny T5s of `tests/fixtures/models` (made by
 //! `tests/reference/make_t5.py`), from safetensors and from GGUF, over 300 positions after texts of 7, 64 and 257 tokens.
 
+#[path = "support/reference.rs"]
+mod reference;
+
 use kinglet::forward::Output;
 use kinglet::kv::{CacheFormat, CacheType, Policy};
 use kinglet::text::Special;
 use kinglet::{GenerateOptions, Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
+use reference::Words;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -23,22 +27,9 @@ struct Expected {
 
 impl Expected {
     fn read(path: &Path) -> Expected {
-        let bytes = std::fs::read(path).unwrap();
-        let (length, rest) = bytes.split_at(8);
-        let (header, contents) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
-        let header: serde_json::Value = serde_json::from_slice(header).unwrap();
-        let words = |name: &str| -> Vec<[u8; 4]> {
-            let at = |i: usize| header[name]["data_offsets"][i].as_u64().unwrap() as usize;
-            contents[at(0)..at(1)].chunks_exact(4).map(|word| word.try_into().unwrap()).collect()
-        };
-        let tokens = |name: &str| words(name).into_iter().map(|word| TokenId(u32::from_le_bytes(word))).collect::<Vec<_>>();
-        let logits = |name: &str| words(name).into_iter().map(f32::from_le_bytes).collect();
-        let case = |n: usize| Case { text: tokens(&format!("text.{n}")), logits: logits(&format!("logits.{n}")) };
-        Expected {
-            tokens: tokens("tokens"),
-            positions: words("positions").into_iter().map(|word| u32::from_le_bytes(word) as usize).collect(),
-            cases: [7, 64, 257].map(case).into(),
-        }
+        let words = Words::read(path);
+        let case = |n: usize| Case { text: words.tokens(&format!("text.{n}")), logits: words.floats(&format!("logits.{n}")) };
+        Expected { tokens: words.tokens("tokens"), positions: words.counts("positions"), cases: [7, 64, 257].map(case).into() }
     }
 
     /// Position, and the logits of the token after it.

@@ -1,7 +1,11 @@
 //! Encoders against transformers: the tiny models of `tests/fixtures/models` that have hidden states beside them (made by
 //! `tests/reference/make_encoders.py`), from safetensors and from GGUF, at several lengths up to 300; and what is made of hidden states.
 
+#[path = "support/reference.rs"]
+mod reference;
+
 use kinglet::{EmbedOptions, Model, ModelOptions, Pooling, SessionOptions, TokenId};
+use reference::Words;
 use std::path::{Path, PathBuf};
 
 /// What transformers computes in float64.
@@ -13,19 +17,12 @@ struct Expected {
 
 impl Expected {
     fn read(path: &Path) -> Expected {
-        let bytes = std::fs::read(path).unwrap();
-        let (length, rest) = bytes.split_at(8);
-        let (header, contents) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
-        let header: serde_json::Value = serde_json::from_slice(header).unwrap();
-        let words = |name: &str| -> Vec<[u8; 4]> {
-            let at = |i: usize| header[name]["data_offsets"][i].as_u64().unwrap() as usize;
-            contents[at(0)..at(1)].chunks_exact(4).map(|word| word.try_into().unwrap()).collect()
-        };
-        let numbers: Vec<usize> = words("rows").into_iter().map(|word| u32::from_le_bytes(word) as usize).collect();
-        let hidden: Vec<f32> = words("hidden").into_iter().map(f32::from_le_bytes).collect();
+        let words = Words::read(path);
+        let numbers: Vec<usize> = words.counts("rows");
+        let hidden: Vec<f32> = words.floats("hidden");
         let width = hidden.len() / (numbers.len() / 2);
         Expected {
-            tokens: words("tokens").into_iter().map(|word| TokenId(u32::from_le_bytes(word))).collect(),
+            tokens: words.tokens("tokens"),
             rows: numbers.chunks_exact(2).zip(hidden.chunks_exact(width)).map(|(row, x)| (row[0], row[1], x.to_vec())).collect(),
         }
     }

@@ -1,9 +1,13 @@
 //! Each family against transformers: the tiny models of `tests/fixtures/models` (made by `tests/reference/make.py`), from safetensors
 //! and from GGUF, over 300 positions; in one batch, token by token, and beside another sequence.
 
+#[path = "support/reference.rs"]
+mod reference;
+
 use kinglet::forward::Output;
 use kinglet::kv::{CacheFormat, CacheType, Policy};
 use kinglet::{Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
+use reference::Words;
 use std::path::{Path, PathBuf};
 
 /// What transformers computes in float64.
@@ -16,19 +20,8 @@ struct Expected {
 
 impl Expected {
     fn read(path: &Path) -> Expected {
-        let bytes = std::fs::read(path).unwrap();
-        let (length, rest) = bytes.split_at(8);
-        let (header, contents) = rest.split_at(u64::from_le_bytes(length.try_into().unwrap()) as usize);
-        let header: serde_json::Value = serde_json::from_slice(header).unwrap();
-        let words = |name: &str| -> Vec<[u8; 4]> {
-            let at = |i: usize| header[name]["data_offsets"][i].as_u64().unwrap() as usize;
-            contents[at(0)..at(1)].chunks_exact(4).map(|word| word.try_into().unwrap()).collect()
-        };
-        Expected {
-            tokens: words("tokens").into_iter().map(|word| TokenId(u32::from_le_bytes(word))).collect(),
-            positions: words("positions").into_iter().map(|word| u32::from_le_bytes(word) as usize).collect(),
-            logits: words("logits").into_iter().map(f32::from_le_bytes).collect(),
-        }
+        let words = Words::read(path);
+        Expected { tokens: words.tokens("tokens"), positions: words.counts("positions"), logits: words.floats("logits") }
     }
 
     /// Position, and the logits of the token after it.

@@ -1,10 +1,14 @@
 //! The streaming cache from outside. In a model of one layer a token's key and value depend on the token alone, so that a stream that has
 //! outgrown its context must answer as a fresh session that was given the kept tokens: StreamingLLM's positions, by another way.
 
+#[path = "support/texts.rs"]
+mod texts;
+
 use kinglet::error::SessionError;
 use kinglet::kv::{CacheFormat, CacheType, Policy};
 use kinglet::{Error, GenerateOptions, Model, ModelOptions, Session, SessionOptions, TokenId};
 use std::path::{Path, PathBuf};
+use texts::{bits, tokens};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name)
@@ -32,14 +36,6 @@ fn open(name: &str, cache: Option<CacheFormat>) -> Model {
 
 fn session(model: &Model, context: usize, policy: Policy) -> Session {
     model.session(SessionOptions { context: Some(context), policy: Some(policy) }).unwrap()
-}
-
-fn tokens(model: &Model, n: usize, salt: usize) -> Vec<TokenId> {
-    (0..n).map(|i| TokenId(((i * 7919 + salt * 104_729 + i * i) % model.spec().n_vocab) as u32)).collect()
-}
-
-fn bits(session: &mut Session) -> Vec<u32> {
-    session.logits().unwrap().iter().map(|logit| logit.to_bits()).collect()
 }
 
 /// The logits after `kept`, in a session of its own.

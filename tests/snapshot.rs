@@ -1,22 +1,18 @@
 //! Sessions on disk: what is saved goes on as if it had never been away, and nothing but a whole file of the same model is taken up.
 
+#[path = "support/texts.rs"]
+mod texts;
+
 use kinglet::kv::{CacheFormat, CacheType, Policy};
 use kinglet::{Model, ModelOptions, PromptCache, Session, SessionOptions, TokenId};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
+use texts::{bits, tokens};
 
 fn open(name: &str, cache: CacheFormat, scheme: Option<&str>) -> Model {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name);
     let position = scheme.map(|scheme| scheme.parse().unwrap());
     Model::open_with(path, &ModelOptions { threads: Some(1), cache: Some(cache), position, ..ModelOptions::default() }).unwrap()
-}
-
-fn tokens(model: &Model, n: usize, salt: usize) -> Vec<TokenId> {
-    (0..n).map(|i| TokenId(((i * 7919 + salt * 104_729 + i * i) % model.spec().n_vocab) as u32)).collect()
-}
-
-fn bits(session: &mut Session) -> Vec<u32> {
-    session.logits().unwrap().iter().map(|logit| logit.to_bits()).collect()
 }
 
 fn saved(session: &mut Session) -> (tempfile::TempDir, PathBuf) {

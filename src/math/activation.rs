@@ -24,7 +24,7 @@ impl Activate<'_> {
     pub fn run(self, level: Level) {
         let widths = [Some(self.x.len()), self.up.map(<[f32]>::len), Some(self.y.len())];
         assert!(widths.into_iter().flatten().all(|width| width == self.x.len()), "an activation's lengths differ: {widths:?}");
-        level.run(self);
+        level.run_vectors(self);
     }
 }
 

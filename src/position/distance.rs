@@ -61,11 +61,6 @@ impl Relative {
     pub fn from(&self, row: usize, distance: isize) -> &[f32] {
         &self.row(row)[self.place(distance)..]
     }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> usize {
-        self.values.len() * size_of::<f32>()
-    }
 }
 
 /// T5's bucket of a distance (Raffel et al. 2020, §2.1; the authors' mesh-tensorflow code): half of the buckets for one distance each, the

@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(super) text_positions: OnceLock<Positions>,
     /// Looks at the heads of passes while it is there.
     tap: Mutex<Option<Tap>>,
+    /// What tells its sessions on disk from those of others.
+    pub(super) fingerprint: OnceLock<String>,
     tokenizer: OnceLock<Tokenizer>,
     template: OnceLock<ChatTemplate>,
 }
@@ -100,6 +102,7 @@ impl Model {
             profile: Mutex::default(),
             tap: Mutex::default(),
             text_positions: OnceLock::new(),
+            fingerprint: OnceLock::new(),
             tokenizer: OnceLock::new(),
             template: OnceLock::new(),
         };

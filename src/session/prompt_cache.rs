@@ -5,6 +5,8 @@ use super::transcript::Digest;
 use super::{Model, Session, SessionOptions};
 use crate::error::{Error, SnapshotError};
 use crate::types::TokenId;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,17 +43,13 @@ impl PromptCache {
     /// # Errors
     /// Where a session can't be made with `options`.
     pub fn restore(&self, model: &Model, options: &SessionOptions, tokens: &[TokenId]) -> Result<Option<Session>, Error> {
-        let made_by = prefix(model);
-        let mut digest = Digest::default();
-        let names = tokens.iter().enumerate().map(|(i, &token)| {
+        let names: HashSet<OsString> = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+        let (made_by, mut digest) = (prefix(model), Digest::default());
+        let mut candidates = Vec::new();
+        for (i, &token) in tokens.iter().enumerate() {
             digest.push(token);
-            (i + 1, format!("{made_by}-{}", digest.name()))
-        });
-        let mut candidates: Vec<PathBuf> = Vec::new();
-        for (n, name) in names {
-            let path = self.folder.join(format!("{name}-{n}.{EXTENSION}"));
-            if n >= SHORTEST && path.exists() {
-                candidates.push(path);
+            if i + 1 >= SHORTEST {
+                candidates.extend(names.get(OsStr::new(&name(&made_by, digest, i + 1))).map(|name| self.folder.join(name)));
             }
         }
         for path in candidates.into_iter().rev() {
@@ -80,7 +78,7 @@ impl PromptCache {
         }
         let mut digest = Digest::default();
         session.tokens().iter().for_each(|&token| digest.push(token));
-        let path = self.folder.join(format!("{}-{}-{}.{EXTENSION}", prefix(model), digest.name(), session.len()));
+        let path = self.folder.join(name(&prefix(model), digest, session.len()));
         if path.exists() {
             return Ok(());
         }
@@ -110,6 +108,11 @@ impl PromptCache {
         }
         Ok(())
     }
+}
+
+/// The name of a prompt of `n` tokens.
+fn name(made_by: &str, digest: Digest, n: usize) -> String {
+    format!("{made_by}-{}-{n}.{EXTENSION}", digest.name())
 }
 
 /// What the names of a model's prompts begin with: enough of its fingerprint and of how its cache stores numbers.

@@ -9,7 +9,7 @@ use super::model::Shared;
 use super::transcript::Transcript;
 use super::{Model, Session, SessionOptions, Stats};
 use crate::error::{Error, SnapshotError};
-use crate::file::{ModelFile, replace};
+use crate::file::replace;
 use crate::forward::Positions;
 use crate::kv::{Cache, CacheHeader, LayerShape};
 use crate::types::TokenId;
@@ -48,7 +48,7 @@ impl Session {
             return Err(SnapshotError::Encoded { path: path.into() }.into());
         }
         self.catch_up_if_any()?;
-        let (model, positions) = (fingerprint(&self.model), positions_fingerprint(&self.positions));
+        let (model, positions) = (self.model.fingerprint().to_owned(), positions_fingerprint(&self.positions));
         let description = Description { model, positions, tokens: self.tokens.clone(), cache: self.cache.header() };
         let write = |file: &File| -> io::Result<()> {
             let mut out = Hashing { inner: BufWriter::new(file), hash: Sha256::new() };
@@ -83,20 +83,20 @@ impl Model {
     /// As [`Model::restore`] and [`Model::session`].
     pub fn restore_as(&self, path: impl AsRef<Path>, options: SessionOptions) -> Result<Option<Session>, Error> {
         let mut session = self.session(options)?;
-        let (tokens, cache, positions) = read(&self.shared, path.as_ref(), Some(session.context()))?;
+        let (tokens, cache, _) = read(&self.shared, path.as_ref(), Some(&session.positions))?;
         let Some(cache) = cache.with_bound(session.context(), session.policy()) else { return Ok(None) };
-        (session.tokens, session.cache, session.positions) = (tokens, cache, positions);
+        (session.tokens, session.cache) = (tokens, cache);
         Ok(Some(session))
     }
 
     /// What tells this model's sessions from those of others: the same for the same file, 64 hexadecimal digits.
-    pub fn fingerprint(&self) -> String {
-        fingerprint(&self.shared)
+    pub fn fingerprint(&self) -> &str {
+        self.shared.fingerprint()
     }
 }
 
-/// Reads and checks a session's file. `context` is the bound that positions are resolved for, where it is not the file's own.
-fn read(model: &Shared, path: &Path, context: Option<usize>) -> Result<(Transcript, Cache, Arc<Positions>), Error> {
+/// Reads and checks a session's file. `positions` are those it goes on with; `None` resolves them for the file's own bound.
+fn read(model: &Shared, path: &Path, positions: Option<&Arc<Positions>>) -> Result<(Transcript, Cache, Arc<Positions>), Error> {
     let io = |source| SnapshotError::Io { doing: "read", path: path.into(), source };
     let damaged = |found: String, expected: &str| SnapshotError::Damaged { path: path.into(), found, expected: expected.into() };
     let file = File::open(path).map_err(io)?;
@@ -117,13 +117,16 @@ fn read(model: &Shared, path: &Path, context: Option<usize>) -> Result<(Transcri
         serde_json::from_slice(&description).map_err(|e| damaged(e.to_string(), "a description"))?;
 
     let other = |what, found: String, expected: String| SnapshotError::Other { path: path.into(), what, found, expected };
-    if made_by != fingerprint(model) {
-        return Err(other("model", made_by, fingerprint(model)).into());
+    if made_by != model.fingerprint() {
+        return Err(other("model", made_by, model.fingerprint().to_owned()).into());
     }
     if cache.format != model.cache_format {
         return Err(other("cache type", format!("{:?}", cache.format), format!("{:?}", model.cache_format)).into());
     }
-    let positions = Arc::new(model.decoder.positions(&model.file, context.unwrap_or(cache.ring.bound()))?);
+    let positions = match positions {
+        Some(positions) => Arc::clone(positions),
+        None => Arc::new(model.decoder.positions(&model.file, cache.ring.bound())?),
+    };
     if scheme != positions_fingerprint(&positions) {
         return Err(other("position scheme or context", scheme, positions_fingerprint(&positions)).into());
     }
@@ -142,16 +145,19 @@ fn read(model: &Shared, path: &Path, context: Option<usize>) -> Result<(Transcri
     Ok((tokens, cache, positions))
 }
 
-/// The recipe, and of each tensor its name, type, shape and first bytes: enough to tell models apart without reading them.
-fn fingerprint(model: &Shared) -> String {
-    let mut hash = Sha256::new();
-    hash.update(format!("{:?}", model.decoder.spec()));
-    let file: &ModelFile = &model.file;
-    for tensor in file.tensors() {
-        hash.update(format!("{} {:?} {:?}", tensor.name, tensor.ty, tensor.shape));
-        hash.update(&tensor.bytes[..tensor.bytes.len().min(64)]);
+impl Shared {
+    /// Of the recipe, and of each tensor its name, type, shape and first bytes: enough to tell models apart without reading them.
+    fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| {
+            let mut hash = Sha256::new();
+            hash.update(format!("{:?}", self.decoder.spec()));
+            for tensor in self.file.tensors() {
+                hash.update(format!("{} {:?} {:?}", tensor.name, tensor.ty, tensor.shape));
+                hash.update(&tensor.bytes[..tensor.bytes.len().min(64)]);
+            }
+            hex(hash)
+        })
     }
-    hex(hash)
 }
 
 fn positions_fingerprint(positions: &Positions) -> String {

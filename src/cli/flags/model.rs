@@ -4,7 +4,7 @@ use super::MaskFlags;
 use crate::cli::store::{self, catalogue};
 use crate::cli::{Failure, terminal};
 use crate::file::{LoadMode, ModelFile};
-use crate::kv::{CacheFormat, CacheType, Policy};
+use crate::kv::{CacheFormat, CacheType, DEFAULT_SINKS, Policy};
 use crate::position::Scheme;
 use crate::text::Tokenizer;
 use crate::types::TokenId;
@@ -222,6 +222,22 @@ pub enum Full {
     Stop,
 }
 
+impl Full {
+    /// As the library takes it; a ring of `sinks`, or as many as are usual.
+    pub fn policy(self, sinks: Option<usize>) -> Policy {
+        match self {
+            Full::Ring => Policy::Ring { sinks: sinks.unwrap_or(DEFAULT_SINKS) },
+            Full::Window => Policy::Window,
+            Full::Stop => Policy::Stop,
+        }
+    }
+
+    /// What is said where sinks are asked for and no ring is.
+    pub fn has_no_sinks() -> Failure {
+        Failure::usage("--sinks is of --policy ring: window and stop keep no tokens apart")
+    }
+}
+
 impl ContextFlags {
     /// A session of `model` with this bound.
     pub fn session(&self, model: &Model) -> Result<Session, Failure> {
@@ -261,11 +277,9 @@ impl ContextFlags {
         // 0 is llama.cpp's word for "as the model was trained".
         let context = self.context.map(|context| if context == 0 { model.spec().trained_context } else { context });
         let policy = match (self.policy, self.sinks) {
+            (Full::Window | Full::Stop, Some(_)) => return Err(Full::has_no_sinks()),
             (Full::Ring, None) => None,
-            (Full::Ring, Some(sinks)) => Some(Policy::Ring { sinks }),
-            (_, Some(_)) => return Err(Failure::usage("--sinks is of --policy ring: window and stop keep no tokens apart")),
-            (Full::Window, None) => Some(Policy::Window),
-            (Full::Stop, None) => Some(Policy::Stop),
+            (full, sinks) => Some(full.policy(sinks)),
         };
         Ok(SessionOptions { context, policy })
     }

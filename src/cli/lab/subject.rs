@@ -3,7 +3,7 @@
 use super::report::Report;
 use crate::cli::Failure;
 use crate::cli::flags::{Full, ModelFlags};
-use crate::kv::{DEFAULT_SINKS, Policy};
+use crate::kv::Policy;
 use crate::position::Scheme;
 use crate::{Model, Session, SessionOptions};
 use serde_json::Value;
@@ -92,7 +92,7 @@ impl PolicyFlags {
     pub fn caches(&self, otherwise: Full) -> Result<Vec<Cache>, Failure> {
         let named = if self.policy.is_empty() { &[otherwise][..] } else { &self.policy };
         if self.sinks.is_some() && !named.contains(&Full::Ring) {
-            return Err(Failure::usage("--sinks is of --policy ring: window and stop keep no tokens apart"));
+            return Err(Full::has_no_sinks());
         }
         if let (Some(context), Some(sinks)) =
             (self.context, self.sinks.filter(|&sinks| self.context.is_some_and(|context| sinks >= context)))
@@ -102,11 +102,12 @@ impl PolicyFlags {
         }
         let mut caches: Vec<Cache> = Vec::new();
         for full in named {
-            let cache = match full {
-                Full::Ring => Cache { name: "ring", policy: Policy::Ring { sinks: self.sinks.unwrap_or(DEFAULT_SINKS) } },
-                Full::Window => Cache { name: "window", policy: Policy::Window },
-                Full::Stop => Cache { name: "stop", policy: Policy::Stop },
+            let name = match full {
+                Full::Ring => "ring",
+                Full::Window => "window",
+                Full::Stop => "stop",
             };
+            let cache = Cache { name, policy: full.policy(self.sinks) };
             if caches.contains(&cache) {
                 return Err(Failure::usage(format!("--policy {} is given twice, expected each once", cache.name)));
             }
