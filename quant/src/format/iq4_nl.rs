@@ -14,7 +14,7 @@ pub(super) const FORMAT: Format =
 
 /// The values, plus 128: −127, −104, −83, −65, −49, −35, −22, −10, 1, 13, 25, 38, 53, 69, 89, 113. Denser around zero, where most
 /// weights are.
-pub(super) const TABLE: [u8; 16] = [1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241];
+pub(crate) const TABLE: [u8; 16] = [1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241];
 
 /// What [`TABLE`] is moved up by.
 pub(super) const OFFSET: i32 = 128;

@@ -7,7 +7,7 @@ mod convert;
 mod error;
 mod fit;
 mod float;
-mod iq4_nl;
+pub(crate) mod iq4_nl;
 mod iq4_xs;
 mod k_scales;
 mod layout;

@@ -2,6 +2,7 @@
 
 use super::{Bytes, Lanes, Lanes32, Sink, look_up, nibbles, symmetric, two_of_18};
 use crate::format::Type;
+use crate::format::iq4_nl::TABLE;
 use crate::isa::{Isa, Rows};
 
 pub(in super::super) struct Iq4Nl;
@@ -40,22 +41,16 @@ fn block<I: Isa>(isa: I, scale: I::I, packed: [I::I; 4]) -> Lanes32<I> {
 /// The table's values as the level takes bytes.
 #[inline(always)]
 pub(super) fn values<I: Isa>(isa: I, indices: [I::I; 8]) -> [I::I; 8] {
-    look_up(isa, if I::SIGNED_BYTES { &SIGNED } else { &UNSIGNED }, indices)
+    look_up(isa, if I::SIGNED_BYTES { &SIGNED } else { &TABLE }, indices)
 }
 
-/// The table.
-const SIGNED: [u8; 16] = table(0);
-
-/// The table, moved up by 128.
-const UNSIGNED: [u8; 16] = table(0x80);
-
-const fn table(flip: u8) -> [u8; 16] {
-    const VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
-    let mut table = [0; 16];
+/// The format's table is moved up by 128; this is the table itself.
+const SIGNED: [u8; 16] = {
+    let mut table = TABLE;
     let mut i = 0;
-    while i < 16 {
-        table[i] = VALUES[i] as u8 ^ flip;
+    while i < table.len() {
+        table[i] ^= 0x80;
         i += 1;
     }
     table
-}
+};
