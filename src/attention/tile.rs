@@ -408,16 +408,19 @@ impl Block<'_> {
         let d = self.width;
         // Two halves of a byte are 16 dimensions apart.
         let place = |dim: usize| if E::PER_NUMBER == 2 { (dim / BLOCK * 16 + dim % 16, dim % BLOCK / 16) } else { (dim, 0) };
+        let stride = d / E::PER_NUMBER;
         let mut sums = [[isa.splat(0.0); R]; W];
-        for key in keys {
-            let values = &numbers[key * d / E::PER_NUMBER..];
-            isa.fetch(values, place(at).0 + VALUES_AHEAD * d / E::PER_NUMBER);
-            for (w, sums) in sums.iter_mut().enumerate() {
+        for (key, values) in keys.clone().zip(numbers[keys.start * stride..keys.end * stride].chunks_exact(stride)) {
+            isa.fetch(values, place(at).0 + VALUES_AHEAD * stride);
+            let v: [I::F; W] = std::array::from_fn(|w| {
                 let (place, half) = place(at + w * I::LANES);
-                let v = E::load(isa, &values[place..], half);
-                for r in 0..R {
-                    // A page's keys are below its length, which the compiler can't know.
-                    sums[r] = isa.mul_add(isa.splat(p[r][key % PAGE]), v, sums[r]);
+                E::load(isa, &values[place..], half)
+            });
+            for r in 0..R {
+                // A page's keys are below its length, which the compiler can't know.
+                let p = isa.splat(p[r][key % PAGE]);
+                for w in 0..W {
+                    sums[w][r] = isa.in_order(isa.mul_add(p, v[w], sums[w][r]));
                 }
             }
         }

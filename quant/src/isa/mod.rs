@@ -125,6 +125,11 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn div(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a × b + c`, rounded once.
     fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// `sum`, one of a tile's: a level of few registers keeps the compiler from computing the tile in another order, which would need more.
+    #[inline(always)]
+    fn in_order(self, sum: Self::F) -> Self::F {
+        sum
+    }
     /// `c − a × b`, rounded once.
     fn neg_mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `if a > b { a } else { b }`: `b` where one is NaN.

@@ -6,6 +6,7 @@
 use super::bytes::ByteProducts;
 use super::{Isa, Level, Op, Rows};
 use half::{bf16, f16};
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 /// Proof that the CPU has AVX2, FMA and F16C, and what `B` needs.
@@ -125,6 +126,11 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
     #[inline(always)]
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    fn in_order(self, sum: __m256) -> __m256 {
+        unsafe { in_order(sum) }
     }
 
     #[inline(always)]
@@ -377,4 +383,12 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
     fn fetch<T>(self, items: &[T], at: usize) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(items.as_ptr().wrapping_add(at).cast()) }
     }
+}
+
+/// `sum`, of which the compiler knows nothing more, after every sum before it.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn in_order(mut sum: __m256) -> __m256 {
+    unsafe { asm!("/* {0} */", inout(ymm_reg) sum, options(nomem, nostack, preserves_flags)) };
+    sum
 }
