@@ -46,8 +46,7 @@ pub(super) fn multiply_block<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
 ) {
     let quads = 8 / K::PARTS;
     let steps = I::steps(K::BITS).min(quads);
-    // One sum of eight products in a row takes longer than all else in a block, where a product's latency is long.
-    let chains = if V * C <= 2 { I::CHAINS.min(CHAINS) } else { 1 };
+    let chains = chains::<I>(V * C);
     for part in 0..K::PARTS {
         // Where the sums of the parts are in a block.
         let sum_of = if K::PARTS == 1 { 2 } else { part };
@@ -68,17 +67,16 @@ pub(super) fn multiply_block<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
                     sums[v][c][0] = isa.start(K::BITS, totals[v][c]);
                 }
             }
-            for t in first..first + steps {
-                let mut quad = [totals[0][0]; V];
-                for (v, quad) in quad.iter_mut().enumerate() {
-                    *quad = weights.quad(isa, t, v);
-                }
-                for c in 0..C {
-                    for v in 0..V {
-                        let sum = &mut sums[v][c][t % chains];
-                        *sum = isa.dot(K::BITS, *sum, quad[v], activations[c].q[t]);
-                    }
-                }
+            // Written out: the compiler, which can't see into a product, finds a loop of them too long to unroll.
+            macro_rules! add {
+                ($($t:literal)*) => { $(add_products::<I, K, W, V, C>(isa, weights, &activations, first + $t, &mut sums);)* };
+            }
+            add!(0 1);
+            if steps > 2 {
+                add!(2 3);
+            }
+            if steps > 4 {
+                add!(4 5 6 7);
             }
             for v in 0..V {
                 for c in 0..C {
@@ -99,6 +97,34 @@ pub(super) fn multiply_block<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
                     acc[v][c] = isa.mul_add(weights.min(isa, part, v), isa.splat(activations[c].sum[sum_of]), acc[v][c]);
                 }
             }
+        }
+    }
+}
+
+/// How many sums are kept apart for each of `outputs`: one sum of eight products in a row takes longer than all else in a block, where a
+/// product's latency is long and few others hide it.
+#[inline(always)]
+fn chains<I: Isa>(outputs: usize) -> usize {
+    if outputs <= 2 { I::CHAINS.min(CHAINS) } else { 1 }
+}
+
+/// Adds the products of weights `4t .. 4t + 4` of each row.
+#[inline(always)]
+fn add_products<I: Isa, K: Kind, W: Weights<I>, const V: usize, const C: usize>(
+    isa: I,
+    weights: &W,
+    activations: &[&Block; C],
+    t: usize,
+    sums: &mut [[[I::Sum; CHAINS]; C]; V],
+) {
+    let mut quad = [isa.splat_i32(0); V];
+    for (v, quad) in quad.iter_mut().enumerate() {
+        *quad = weights.quad(isa, t, v);
+    }
+    for c in 0..C {
+        for v in 0..V {
+            let sum = &mut sums[v][c][t % chains::<I>(V * C)];
+            *sum = isa.dot(K::BITS, *sum, quad[v], activations[c].q[t]);
         }
     }
 }
