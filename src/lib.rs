@@ -22,7 +22,7 @@ pub mod types;
 pub use error::Error;
 pub use generate::{FinishReason, SamplerOptions};
 pub use session::{
-    EmbedOptions, Event, GenerateOptions, Generation, Model, ModelOptions, Pooling, PromptCache, Session, SessionOptions, Stats,
+    Budget, EmbedOptions, Event, GenerateOptions, Generation, Model, ModelOptions, Pooling, PromptCache, Session, SessionOptions, Stats,
     feed_together,
 };
 pub use text::Message;

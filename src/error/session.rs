@@ -18,6 +18,28 @@ pub enum SessionError {
         /// Tokens that were to be added.
         asked: usize,
     },
+    /// The system has no more memory.
+    #[error(
+        "out of memory: the system has not got the {bytes} bytes for {what}; a shorter context (--context) or a smaller cache \
+         (--cache-k q8_0 --cache-v q8_0) takes less"
+    )]
+    NoMemory {
+        /// What they are for.
+        what: &'static str,
+        /// How much was asked for.
+        bytes: usize,
+    },
+    /// What a session may come to is more than the memory that it may take.
+    #[error(
+        "a memory budget of {budget} (--memory) does not hold what is asked for: {room}; a shorter context (--context), a smaller cache \
+         (--cache-k q8_0 --cache-v q8_0) or a larger budget will do"
+    )]
+    OverBudget {
+        /// The bound, as people read it.
+        budget: String,
+        /// What would have to fit, likewise.
+        room: String,
+    },
     /// The model has learned a vector for each of its positions, and there are no more of them.
     #[error("{asked} tokens are asked for, but the model has learned {longest} positions; a shorter context is needed (--context)")]
     Positions {

@@ -21,7 +21,7 @@ use kinglet_quant::isa::{Isa, Op};
 use std::ops::Range;
 
 /// A sequence with at most this many new rows has its pages shared out; with more, its rows.
-const SPLIT_ROWS: usize = 4;
+pub(super) const SPLIT_ROWS: usize = 4;
 
 /// Positions whose queries one prefill item packs.
 const ITEM_ROWS: usize = 16;

@@ -40,7 +40,7 @@ pub struct Decoder {
     pub(super) encoder: Option<EncoderWeights>,
     pub(super) layers: Vec<LayerWeights>,
     final_norm: Option<NormWeights>,
-    output_projection: Option<Product>,
+    pub(super) output_projection: Option<Product>,
     output: Option<Product>,
 }
 
@@ -233,6 +233,7 @@ impl Decoder {
         for segment in segments.iter_mut() {
             segment.cache.reserve(segment.tokens.len())?;
         }
+        work.reserve(self, rows.len(), crew.threads())?;
         work.scratch.resize_with(crew.threads(), Scratch::default);
         work.attention.resize_with(crew.threads(), AttentionScratch::default);
         let mut scratch = std::mem::take(&mut work.scratch);

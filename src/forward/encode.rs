@@ -50,6 +50,11 @@ impl EncoderWeights {
 }
 
 impl CrossWeights {
+    /// Outputs of its widest product.
+    pub(super) fn widest(&self) -> usize {
+        self.q.outputs().max(self.kv.outputs())
+    }
+
     /// Finds the tensors of `cross`.
     ///
     /// # Errors

@@ -70,6 +70,29 @@ impl FeedWeights {
         }
     }
 
+    /// Whether rows choose among experts, and are gathered for them.
+    pub fn is_mixture(&self) -> bool {
+        matches!(self, FeedWeights::Experts(_))
+    }
+
+    /// Numbers that a row comes to before the activation, or its experts' scores.
+    pub fn hidden_width(&self) -> usize {
+        match self {
+            FeedWeights::Dense(dense) => dense.gate_up.outputs(),
+            FeedWeights::Experts(experts) => {
+                experts.router.outputs().max(experts.experts.first().map_or(0, |expert| expert.gate_up.outputs()))
+            }
+        }
+    }
+
+    /// Numbers that a row comes to after it.
+    pub fn middle_width(&self) -> usize {
+        match self {
+            FeedWeights::Dense(dense) => dense.d_ff,
+            FeedWeights::Experts(experts) => experts.experts.first().map_or(0, |expert| expert.d_ff),
+        }
+    }
+
     /// Multiply-accumulates for one row.
     pub fn macs(&self) -> u64 {
         match self {

@@ -3,9 +3,11 @@
 //! it is still in the nearest cache.
 
 use super::linear::Arithmetic;
+use super::room::reserve;
 use crate::parallel::{Crew, cut_evenly};
 use kinglet_quant::kernel::RowsMut;
 use kinglet_quant::{Activations, Batch, InputKind};
+use std::collections::TryReserveError;
 use std::ops::Range;
 
 /// Rows fewer than this for each worker are filled by the leader alone: a crossing costs more.
@@ -42,6 +44,20 @@ impl Input {
     /// `[rows, width]` in f32; empty where no product wanted it.
     pub fn dense(&self) -> &[f32] {
         &self.dense
+    }
+
+    /// Bytes of a row of `width` numbers in both forms.
+    pub fn row_bytes(width: usize) -> usize {
+        Activations::bytes_for(1, width) + width * size_of::<f32>()
+    }
+
+    /// Takes memory for `rows` rows of `width` numbers in both forms.
+    ///
+    /// # Errors
+    /// Where the system has not got it.
+    pub(super) fn reserve(&mut self, rows: usize, width: usize) -> Result<(), TryReserveError> {
+        self.quantised.reserve(rows, width)?;
+        reserve(&mut self.dense, rows * width)
     }
 
     /// Fills `rows` rows of `width` numbers: `produce(row, x, y)` writes `y: [width]` and may change its row of `x: [rows, x_width]` (the

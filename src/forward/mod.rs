@@ -13,6 +13,7 @@ mod layer;
 mod linear;
 mod positions;
 mod profile;
+mod room;
 mod tap;
 mod weights;
 

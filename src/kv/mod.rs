@@ -192,12 +192,16 @@ impl Cache {
     /// Makes room for `tokens` more, and lets go of pages that no query will see any more.
     ///
     /// # Errors
-    /// Where the bound would be passed and the policy is to stop; nothing has changed then.
+    /// Where the bound would be passed and the policy is to stop, or the system has not got the memory; nothing has changed then.
     pub fn reserve(&mut self, tokens: usize) -> Result<(), SessionError> {
         let full = SessionError::ContextFull { bound: self.bound(), held: self.len, asked: tokens };
         let len = self.len.checked_add(tokens).ok_or(full.clone())?;
         if self.policy == Policy::Stop && len > self.bound() {
             return Err(full);
+        }
+        let missing = self.layers.iter().map(|layer| layer.missing_bytes(len)).sum();
+        if !can_have(missing) {
+            return Err(SessionError::NoMemory { what: "keys and values of the tokens to come", bytes: missing });
         }
         self.layers.iter_mut().for_each(|layer| layer.reserve(&self.ring, self.len, len));
         Ok(())
@@ -223,4 +227,9 @@ impl Cache {
         }
         self.len
     }
+}
+
+/// Whether the system gives us `bytes` of memory: asked for in one piece and given back, before it is taken in many.
+pub fn can_have(bytes: usize) -> bool {
+    bytes == 0 || Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
 }

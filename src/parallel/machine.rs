@@ -35,6 +35,16 @@ pub fn memory() -> Option<u64> {
     }
 }
 
+/// Bytes of memory that are this process's own, and not of a file. `None` where the system does not tell.
+pub fn private_memory() -> Option<u64> {
+    fs::read_to_string("/proc/self/status").ok().as_deref().and_then(private_of_status)
+}
+
+fn private_of_status(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 fn total_memory(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -2,7 +2,7 @@
 //! too; several texts go through the model in one pass.
 
 use super::model::Shared;
-use super::{BATCH, Model};
+use super::{BATCH, Model, budget};
 use crate::error::{Error, SessionError};
 use crate::forward::{Output, Positions, Segment};
 use crate::kv::{Cache, Policy};
@@ -178,6 +178,8 @@ impl Shared {
     /// The hidden states of several texts in one pass; of a single long one for a decoder in as many as it takes.
     fn pass(&self, positions: &Positions, texts: &[Vec<TokenId>]) -> Result<Vec<f32>, Error> {
         let cache = |text: &Vec<TokenId>| Cache::new(self.decoder.cache_shapes(), self.cache_format, text.len(), Policy::Stop);
+        let rows = texts.iter().map(Vec::len).sum();
+        budget::allows(self, rows)?;
         let mut caches: Vec<Cache> = texts.iter().map(cache).collect::<Result<_, _>>()?;
         let mut states = Vec::new();
         match (texts, &mut caches[..]) {

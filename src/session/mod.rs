@@ -11,6 +11,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod budget;
 mod chat;
 mod embed;
 mod encode;
@@ -22,6 +23,7 @@ mod speculation;
 mod stats;
 mod transcript;
 
+pub use budget::{Budget, BudgetError, Room};
 pub use embed::{EmbedOptions, Pooling};
 pub use generation::{Event, GenerateOptions, Generation};
 pub use model::{Model, ModelOptions};
@@ -56,6 +58,8 @@ pub struct SessionOptions {
 /// One sequence of tokens, its cache, and the logits of what comes next.
 pub struct Session {
     model: Arc<Shared>,
+    /// What it may come to.
+    room: Room,
     /// All tokens, of which the first `cache.len()` have been computed.
     tokens: Transcript,
     cache: Cache,
@@ -77,16 +81,18 @@ impl Session {
         if spec.is_encoder() {
             return Err(SessionError::Encoder { family: spec.family }.into());
         }
-        let context = options.context.unwrap_or_else(|| model.default_context());
-        if context == 0 {
+        if options.context == Some(0) {
             return Err(SessionError::Option { option: "context", found: "0".into(), expected: "at least 1 token" }.into());
         }
-        let positions = Arc::new(model.decoder.positions(&model.file, context)?);
         // A context of very few tokens holds no four sinks; who asks for sinks gets them or an error.
         let ends = spec.longest().is_some();
-        let policy = options.policy.unwrap_or(if ends { Policy::Stop } else { Policy::Ring { sinks: DEFAULT_SINKS.min(context / 2) } });
+        let usual = |context: usize| if ends { Policy::Stop } else { Policy::Ring { sinks: DEFAULT_SINKS.min(context / 2) } };
+        let policy = |context| options.policy.unwrap_or_else(|| usual(context));
+        let room = budget::room(&model, options.context, policy)?;
+        let (context, policy) = (room.context, policy(room.context));
+        let positions = Arc::new(model.decoder.positions(&model.file, context)?);
         let cache = Cache::new(model.decoder.cache_shapes(), model.cache_format, context, policy)?;
-        Ok(Session { model, tokens: Transcript::default(), cache, positions, logits: Vec::new(), stats: Stats::default() })
+        Ok(Session { model, room, tokens: Transcript::default(), cache, positions, logits: Vec::new(), stats: Stats::default() })
     }
 
     /// Tokens that have come, those that a full context has let go of among them.
@@ -154,6 +160,11 @@ impl Session {
     pub fn cache_bound_bytes(&self) -> usize {
         let turning = if self.policy() == Policy::Stop { 0 } else { BATCH + PAGE };
         self.model.cache_bytes(self.context() + turning)
+    }
+
+    /// The memory that it may come to.
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     /// What has been computed so far and how long it took.
@@ -261,13 +272,14 @@ impl Session {
 
     /// Rows of the next pass.
     fn rows_at_once(&self) -> usize {
-        self.model.decoder.rows_at_once(self.cache.len().min(self.context()), BATCH)
+        self.model.decoder.rows_at_once(self.cache.len().min(self.context()), self.room.batch)
     }
 
     /// A session that goes on from the same tokens by itself. The caches share what both hold.
     pub fn fork(&self) -> Session {
         Session {
             model: Arc::clone(&self.model),
+            room: self.room,
             tokens: self.tokens.clone(),
             cache: self.cache.clone(),
             positions: Arc::clone(&self.positions),

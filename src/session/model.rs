@@ -1,6 +1,6 @@
 //! An opened model: its mapped weights, the recipe, the team of workers, and (made when first asked for) its tokenizer and chat template.
 
-use super::{Session, SessionOptions};
+use super::{Budget, Session, SessionOptions};
 use crate::error::{Error, SessionError};
 use crate::file::{LoadMode, ModelFile};
 use crate::forward::{Arithmetic, Decoder, Means, Output, Positions, Profile, Segment, Tap, Workspace};
@@ -26,6 +26,8 @@ pub struct ModelOptions {
     pub reference: bool,
     /// How keys and values are stored; `None` is f16, and f32 with `reference` or for encoders, which keep them for one pass only.
     pub cache: Option<CacheFormat>,
+    /// What sessions may take beside the mapped weights, each of them measured with all that the process holds when it is made.
+    pub memory: Option<Budget>,
     /// A position scheme in the place of the file's.
     pub position: Option<Scheme>,
 }
@@ -46,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) file: ModelFile,
     pub(crate) decoder: Decoder,
     pub(crate) cache_format: CacheFormat,
+    pub(crate) memory: Option<Budget>,
     team: Team,
     work: Mutex<Workspace>,
     /// Counts passes while it is there.
@@ -97,6 +100,7 @@ impl Model {
             file,
             decoder,
             cache_format,
+            memory: options.memory,
             team,
             work: Mutex::default(),
             profile: Mutex::default(),
@@ -125,6 +129,11 @@ impl Model {
     /// The model's file.
     pub fn file(&self) -> &ModelFile {
         &self.shared.file
+    }
+
+    /// What its sessions may take beside the mapped weights.
+    pub fn memory(&self) -> Option<Budget> {
+        self.shared.memory
     }
 
     /// Threads that compute.
@@ -241,13 +250,22 @@ impl Shared {
         self.decoder.encode(means, tokens, self.cache_format)
     }
 
+    pub(crate) fn threads(&self) -> usize {
+        self.team.threads()
+    }
+
+    /// Tokens that the model was trained on.
+    pub(crate) fn trained_context(&self) -> usize {
+        self.decoder.spec().trained_context.max(1)
+    }
+
     pub(crate) fn cache_bytes(&self, context: usize) -> usize {
         self.decoder.cache_shapes().map(|shape| shape.bytes(context, self.cache_format)).sum()
     }
 
     /// The trained context, or half of it, and so on, until the cache fits a quarter of the machine's memory.
     pub(crate) fn default_context(&self) -> usize {
-        let trained = self.decoder.spec().trained_context.max(1);
+        let trained = self.trained_context();
         let allowed = machine::memory().map_or(u64::MAX, |bytes| bytes / 4);
         let mut context = trained;
         while context > 512 && self.cache_bytes(context) as u64 > allowed {

@@ -7,7 +7,7 @@
 
 use super::model::Shared;
 use super::transcript::Transcript;
-use super::{Model, Session, SessionOptions, Stats};
+use super::{Model, Session, SessionOptions, Stats, budget};
 use crate::error::{Error, SnapshotError};
 use crate::file::replace;
 use crate::forward::Positions;
@@ -73,7 +73,8 @@ impl Model {
     pub fn restore(&self, path: impl AsRef<Path>) -> Result<Session, Error> {
         let path = path.as_ref();
         let (tokens, cache, positions) = read(&self.shared, path, None)?;
-        Ok(Session { model: Arc::clone(&self.shared), tokens, cache, positions, logits: Vec::new(), stats: Stats::default() })
+        let room = budget::room(&self.shared, Some(cache.bound()), |_| cache.policy())?;
+        Ok(Session { model: Arc::clone(&self.shared), room, tokens, cache, positions, logits: Vec::new(), stats: Stats::default() })
     }
 
     /// As [`Model::restore`], with the context and the policy of `options` and without pins: for a session of which nothing has left yet.

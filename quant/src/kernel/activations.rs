@@ -2,6 +2,7 @@
 //! serves decode and prefill.
 
 use crate::isa::{Isa, Level, Op};
+use std::collections::TryReserveError;
 
 /// 32 consecutive activations of a row: `x[i] ≈ scale × q[i]`, |q| ≤ 127.
 ///
@@ -62,6 +63,19 @@ impl Activations {
     pub fn row(&self, row: usize) -> &[Block] {
         let n = self.cols / Block::LEN;
         &self.blocks[row * n..][..n]
+    }
+
+    /// Bytes of `rows` rows of `cols` activations.
+    pub fn bytes_for(rows: usize, cols: usize) -> usize {
+        rows * cols.div_ceil(Block::LEN) * size_of::<Block>()
+    }
+
+    /// Takes memory for `rows` rows of `cols` activations.
+    ///
+    /// # Errors
+    /// Where the system has not got it.
+    pub fn reserve(&mut self, rows: usize, cols: usize) -> Result<(), TryReserveError> {
+        self.blocks.try_reserve_exact((rows * cols.div_ceil(Block::LEN)).saturating_sub(self.blocks.len()))
     }
 
     /// Takes on a shape; what the rows hold is left over from before, until [`rows_mut`](Activations::rows_mut) fills them.

@@ -6,6 +6,7 @@ use crate::cli::{Failure, terminal};
 use crate::file::{LoadMode, ModelFile};
 use crate::kv::{CacheFormat, CacheType, DEFAULT_SINKS, Policy};
 use crate::position::Scheme;
+use crate::session::Budget;
 use crate::text::Tokenizer;
 use crate::types::TokenId;
 use crate::{Error, Model, ModelOptions, PromptCache, Session, SessionOptions};
@@ -71,6 +72,10 @@ pub struct OpenFlags {
     /// A position scheme in the place of the file's: none, rope:yarn=4, rope:base=500000, alibi, rope+alibi … (see docs/positions.md)
     #[arg(long, value_name = "SCHEME")]
     position: Option<Scheme>,
+
+    /// Memory to take at most beside the mapped weights, as in 1500M or 2G: bounds context, cache and passes, or says why it can't
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Budget>,
 
     /// Plain f32 arithmetic: slow, scalar, what the fast path is compared with
     #[arg(long)]
@@ -169,7 +174,10 @@ impl OpenFlags {
     /// Opens the model at `path` with this position scheme.
     fn open_as(&self, path: &Path, threads: Option<usize>, position: Option<Scheme>) -> Result<Model, Failure> {
         let load = self.load.into();
-        Ok(Model::open_with(path, &ModelOptions { load, threads, reference: self.reference, cache: self.cache(), position })?)
+        Ok(Model::open_with(
+            path,
+            &ModelOptions { load, threads, reference: self.reference, cache: self.cache(), position, memory: self.memory },
+        )?)
     }
 
     /// The cache's types, where any was chosen.
@@ -241,7 +249,11 @@ impl Full {
 impl ContextFlags {
     /// A session of `model` with this bound.
     pub fn session(&self, model: &Model) -> Result<Session, Failure> {
-        Ok(model.session(self.options(model)?)?)
+        let session = model.session(self.options(model)?)?;
+        if let Some(budget) = model.memory() {
+            terminal::note(format!("memory: {budget} at most; {}", session.room()));
+        }
+        Ok(session)
     }
 
     /// Takes up the stored prompt that shares most with `tokens`, where `session` is still empty and prompts are kept.

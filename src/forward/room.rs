@@ -1,0 +1,84 @@
+//! The memory that a pass works in: how much it is, known before, and taken before the pass begins, so that a machine that has too
+//! little of it gives an error and not an abort in the middle.
+
+use super::attend::SPLIT_ROWS;
+use super::decoder::{Decoder, Workspace};
+use super::encode::CrossWeights;
+use super::input::Input;
+use super::layer::LayerWeights;
+use crate::attention::PAGE;
+use crate::error::SessionError;
+use std::collections::TryReserveError;
+
+/// The longest of each buffer that any layer wants for one row.
+#[derive(Debug, Clone, Copy, Default)]
+struct Widths {
+    /// Queries, keys and values.
+    qkv: usize,
+    attended: usize,
+    /// Gate and up, or the scores of experts.
+    hidden: usize,
+    /// What products read: the stream or attention's output, and the feed-forward block's middle.
+    input: usize,
+    middle: usize,
+    /// A head with its running softmax.
+    heads: usize,
+}
+
+/// What one thread's unpacked weights and tables take at most, in bytes: a panel's slice, its scales and the sums of 512 columns, for
+/// the widest vectors.
+const THREAD: usize = 512 << 10;
+
+impl Decoder {
+    /// Bytes that a pass of `rows` rows works in on `threads` threads when `context` tokens came before, the logits of one row among them.
+    pub fn workspace_bytes(&self, rows: usize, threads: usize, context: usize) -> usize {
+        let (widths, d_model) = (self.widths(), self.spec().d_model);
+        let floats = 2 * d_model + widths.qkv + widths.attended + widths.hidden + 3 * widths.attended;
+        let row = size_of::<f32>() * floats + Input::row_bytes(widths.input) + Input::row_bytes(widths.middle);
+        let gathered = self.layers.iter().any(|layer| layer.feed.is_mixture()).then(|| Input::row_bytes(d_model) + 4 * d_model);
+        let partials = size_of::<f32>() * context.div_ceil(PAGE) * SPLIT_ROWS * widths.heads;
+        // A distribution over the vocabulary is sorted with its indices.
+        let vocabulary = self.spec().n_vocab * (2 * size_of::<f32>() + size_of::<(usize, f32)>());
+        rows * (row + gathered.unwrap_or(0)) + partials + vocabulary + threads * THREAD
+    }
+
+    fn widths(&self) -> Widths {
+        let most = |of: &dyn Fn(&LayerWeights) -> usize| self.layers.iter().map(of).max().unwrap_or(0);
+        let heads = |layer: &LayerWeights| layer.attention.n_heads * layer.attention.d_head;
+        let attended = most(&heads);
+        let projection = self.output_projection.as_ref().map_or(0, |narrow| narrow.outputs());
+        Widths {
+            qkv: most(&|layer| layer.qkv.outputs().max(layer.cross.as_ref().map_or(0, CrossWeights::widest))),
+            attended,
+            hidden: most(&|layer| layer.feed.hidden_width()).max(projection),
+            input: attended.max(self.spec().d_model),
+            middle: most(&|layer| layer.feed.middle_width()),
+            heads: most(&|layer| heads(layer) + 2 * layer.attention.n_heads),
+        }
+    }
+}
+
+impl Workspace {
+    /// Takes the memory that a pass of `rows` rows of `decoder` needs.
+    ///
+    /// # Errors
+    /// Where the system has not got it.
+    pub(super) fn reserve(&mut self, decoder: &Decoder, rows: usize, threads: usize) -> Result<(), SessionError> {
+        let (widths, d_model) = (decoder.widths(), decoder.spec().d_model);
+        let mut all = || -> Result<(), TryReserveError> {
+            reserve(&mut self.x, rows * d_model)?;
+            reserve(&mut self.step, rows * d_model)?;
+            reserve(&mut self.qkv, rows * widths.qkv)?;
+            reserve(&mut self.attended, rows * widths.attended)?;
+            reserve(&mut self.hidden, rows * widths.hidden)?;
+            self.input.reserve(rows, widths.input)?;
+            self.middle.reserve(rows, widths.middle)
+        };
+        all().map_err(|_| SessionError::NoMemory { what: "the pass works in", bytes: decoder.workspace_bytes(rows, threads, 0) })
+    }
+}
+
+/// Room for `len` numbers, and no more than that.
+pub(super) fn reserve(buffer: &mut Vec<f32>, len: usize) -> Result<(), TryReserveError> {
+    buffer.try_reserve_exact(len.saturating_sub(buffer.len()))
+}
