@@ -1,6 +1,7 @@
 //! Every command on the tiny model that is committed: what a person, a pipe or a script gets.
 
 use assert_cmd::Command;
+use assert_cmd::cargo::CommandCargoExt;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -115,7 +116,8 @@ fn a_prompt_that_does_not_fit_the_context_is_one_line() {
 
 #[test]
 fn a_reader_that_goes_away_ends_the_program_quietly() {
-    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("kinglet"))
+    let mut child = std::process::Command::cargo_bin("kinglet")
+        .unwrap()
         .args(["run", "--raw", "--ignore-eos", "-n", "100000", "-c", "100000", "hello", "-m"])
         .arg(tiny())
         .stdout(Stdio::piped())
@@ -132,7 +134,8 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_an_answer_with_130() {
-    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("kinglet"))
+    let mut child = std::process::Command::cargo_bin("kinglet")
+        .unwrap()
         .args(["run", "--raw", "--ignore-eos", "-n", "100000", "-c", "100000", "hello", "-m"])
         .arg(tiny())
         .stdout(Stdio::piped())
@@ -359,7 +362,8 @@ fn a_quantised_model_is_smaller_and_runs() {
 
 #[test]
 fn output_streams_while_it_is_made() {
-    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("kinglet"))
+    let mut child = std::process::Command::cargo_bin("kinglet")
+        .unwrap()
         .args(["chat", "--temp", "0", "-n", "4", "-m"])
         .arg(tiny())
         .stdin(Stdio::piped())

@@ -2,6 +2,7 @@
 //! is refused with what could be. (That the numbers are right is tested beside the functions that make them.)
 
 use assert_cmd::Command;
+use assert_cmd::cargo::CommandCargoExt;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -236,7 +237,8 @@ fn an_interrupted_measurement_prints_what_it_has() {
     use std::process::Stdio;
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("a.json");
-    let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("kinglet"))
+    let mut child = std::process::Command::cargo_bin("kinglet")
+        .unwrap()
         .args(["lab", "perplexity", "--policy", "ring", "-c", "64", "--batch", "1", "-t", "1", "--json"])
         .arg(&json)
         .arg("-m")
