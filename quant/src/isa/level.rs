@@ -38,7 +38,7 @@ pub enum LevelError {
         asked: String,
     },
     /// The level exists, but not on this CPU.
-    #[error("KINGLET_ISA={asked}: this CPU does not have it; it has {}", names(&Level::available()))]
+    #[error("instruction-set level {asked} (KINGLET_ISA): this CPU does not have it; it has {}", names(&Level::available()))]
     Missing {
         /// The level asked for.
         asked: Level,

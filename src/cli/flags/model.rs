@@ -169,7 +169,7 @@ impl OpenFlags {
     /// Opens the model at `path` with this position scheme.
     fn open_as(&self, path: &Path, threads: Option<usize>, position: Option<Scheme>) -> Result<Model, Failure> {
         let load = self.load.into();
-        Ok(Model::open_with(path, &ModelOptions { load, threads, reference: self.reference, cache: self.cache(), position })?)
+        Ok(Model::open_with(path, &ModelOptions { load, threads, reference: self.reference, level: None, cache: self.cache(), position })?)
     }
 
     /// The cache's types, where any was chosen.
