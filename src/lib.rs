@@ -21,6 +21,7 @@ pub mod types;
 
 pub use error::Error;
 pub use generate::{FinishReason, SamplerOptions};
+pub use kinglet_quant::isa::Level;
 pub use session::{
     Budget, EmbedOptions, Event, GenerateOptions, Generation, Model, ModelOptions, Pooling, PromptCache, Session, SessionOptions, Stats,
     feed_together,

@@ -4,7 +4,7 @@
 #[path = "support/texts.rs"]
 mod texts;
 
-use kinglet::{Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
+use kinglet::{Level, Model, ModelOptions, Session, SessionOptions, TokenId, feed_together};
 use texts::{bits, tokens};
 
 const MODELS: [&str; 6] = ["tiny.gguf", "llama-quantised.gguf", "gemma3.gguf", "mixtral.gguf", "olmo2.gguf", "smollm3.gguf"];
@@ -43,6 +43,45 @@ fn any_number_of_threads_gives_the_same_bits() {
             assert_eq!(after(&open(name, threads), &prompt), expected, "{name} with {threads} threads");
         }
     }
+}
+
+/// The largest logit after 300 tokens, and the first four, as x86-64 computes them without any vectors.
+const LOGITS: [(&str, usize, [f32; 4]); 6] = [
+    ("tiny.gguf", 67, [1.8059714, -0.046642583, 0.68170637, -0.26255667]),
+    ("llama-quantised.gguf", 27, [0.091236204, 0.7394376, -0.28643924, -0.14003696]),
+    ("gemma3.gguf", 31, [-0.10430662, -1.5053093, -0.07728052, 0.5487817]),
+    ("mixtral.gguf", 38, [0.16220945, 0.29559523, -0.04213795, -0.20060992]),
+    ("olmo2.gguf", 35, [3.2015219, -1.3389237, -1.725862, 3.5930638]),
+    ("smollm3.gguf", 3, [5.789545, -1.1533796, 5.2080126, 6.6427674]),
+];
+
+#[test]
+fn every_level_of_instructions_gives_the_same_bits_and_every_cpu_the_same_logits() {
+    for (name, largest, first) in LOGITS {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name);
+        let at = |level| {
+            let options = ModelOptions { level: Some(level), threads: Some(2), ..ModelOptions::default() };
+            let model = Model::open_with(&path, &options).unwrap();
+            after(&model, &tokens(&model, 300, 12))
+        };
+        let scalar = at(Level::Scalar);
+        for level in Level::available() {
+            assert_eq!(at(level), scalar, "{name} with {level}");
+        }
+        let logits: Vec<f32> = scalar.into_iter().map(f32::from_bits).collect();
+        let found = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
+        // Angles come from the C library's sine and cosine, which may differ in an f64's last bit.
+        let near = logits.iter().zip(first).all(|(found, expected)| (found - expected).abs() <= 1e-5 * logits[largest].abs());
+        assert!(found == largest && near, "{name}: {found}, {:?}", &logits[..4]);
+    }
+}
+
+#[test]
+fn a_level_that_the_cpu_lacks_is_refused_by_name() {
+    let Some(missing) = Level::ALL.into_iter().find(|level| !Level::available().contains(level)) else { return };
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny.gguf");
+    let error = Model::open_with(path, &ModelOptions { level: Some(missing), ..ModelOptions::default() }).unwrap_err().to_string();
+    assert!(error.contains(missing.name()) && error.contains("scalar"), "{error}");
 }
 
 #[test]

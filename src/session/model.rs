@@ -10,7 +10,7 @@ use crate::position::Scheme;
 use crate::text::{ChatTemplate, Tokenizer};
 use crate::types::TokenId;
 use kinglet_models::Spec;
-use kinglet_quant::isa::Level;
+use kinglet_quant::isa::{Level, LevelError};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -24,6 +24,8 @@ pub struct ModelOptions {
     pub threads: Option<usize>,
     /// Plain f32 arithmetic, scalar and slow: what the fast kernels are compared with.
     pub reference: bool,
+    /// The instruction-set level; `None` is what `KINGLET_ISA` says, or the best that the machine has. All give the same bits.
+    pub level: Option<Level>,
     /// How keys and values are stored; `None` is f16, and f32 with `reference` or for encoders, which keep them for one pass only.
     pub cache: Option<CacheFormat>,
     /// What sessions may take beside the mapped weights, each of them measured with all that the process holds when it is made.
@@ -75,14 +77,19 @@ impl Model {
     /// As [`Model::open`], with options.
     ///
     /// # Errors
-    /// As [`Model::open`]; where `KINGLET_ISA` names a level that this machine lacks; where threads can't be started.
+    /// As [`Model::open`]; where the options or `KINGLET_ISA` name a level that this machine lacks; where threads can't be started.
     pub fn open_with(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Model, Error> {
         let file = ModelFile::open_with(path.as_ref(), options.load)?;
         let mut spec = kinglet_models::resolve(&file)?;
         if let Some(scheme) = &options.position {
             scheme.apply(&mut spec)?;
         }
-        let arithmetic = if options.reference { Arithmetic::Reference } else { Arithmetic::Fast(Level::detect()?) };
+        let arithmetic = match options.level {
+            _ if options.reference => Arithmetic::Reference,
+            None => Arithmetic::Fast(Level::detect()?),
+            Some(level) if Level::available().contains(&level) => Arithmetic::Fast(level),
+            Some(level) => return Err(LevelError::Missing { asked: level }.into()),
+        };
         let decoder = Decoder::find(&file, spec, arithmetic)?;
         let threads = options.threads.unwrap_or_else(machine::threads);
         let team = Team::new(threads).map_err(|source| Error::Threads { threads, source })?;

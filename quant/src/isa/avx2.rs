@@ -47,8 +47,9 @@ impl ByteProducts<__m256i> for Maddubs {
 
     // Weights of 8 bits give their sign to the activation, |w| × ±a, and are widened at once.
     #[inline(always)]
-    fn dot(self, bits: u32, sum: __m256i, weights: __m256i, activations: __m256i) -> __m256i {
+    fn dot(self, bits: u32, sum: __m256i, weights: __m256i, activations: i32) -> __m256i {
         unsafe {
+            let activations = _mm256_set1_epi32(activations);
             if bits > 6 {
                 let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(weights), _mm256_sign_epi8(activations, weights));
                 in_order(_mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))))

@@ -47,8 +47,9 @@ impl ByteProducts<__m512i> for Maddubs {
 
     // Weights of 8 bits give their sign to the activation, |w| × ±a, and are widened at once.
     #[inline(always)]
-    fn dot(self, bits: u32, sum: __m512i, weights: __m512i, activations: __m512i) -> __m512i {
+    fn dot(self, bits: u32, sum: __m512i, weights: __m512i, activations: i32) -> __m512i {
         unsafe {
+            let activations = _mm512_set1_epi32(activations);
             if bits > 6 {
                 let signed = _mm512_mask_sub_epi8(activations, _mm512_movepi8_mask(weights), _mm512_setzero_si512(), activations);
                 let pairs = _mm512_maddubs_epi16(_mm512_abs_epi8(weights), signed);

@@ -33,7 +33,7 @@ impl ByteProducts<__m512i> for Dpbusd {
     }
 
     #[inline(always)]
-    fn dot(self, _: u32, sum: __m512i, weights: __m512i, activations: __m512i) -> __m512i {
-        unsafe { _mm512_dpbusd_epi32(sum, weights, activations) }
+    fn dot(self, _: u32, sum: __m512i, weights: __m512i, activations: i32) -> __m512i {
+        unsafe { _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(activations)) }
     }
 }

@@ -33,8 +33,8 @@ impl ByteProducts<__m256i> for Dpbusd {
     }
 
     #[inline(always)]
-    fn dot(self, _: u32, sum: __m256i, weights: __m256i, activations: __m256i) -> __m256i {
-        unsafe { _mm256_dpbusd_avx_epi32(sum, weights, activations) }
+    fn dot(self, _: u32, sum: __m256i, weights: __m256i, activations: i32) -> __m256i {
+        unsafe { _mm256_dpbusd_avx_epi32(sum, weights, _mm256_set1_epi32(activations)) }
     }
 }
 
@@ -62,11 +62,11 @@ pub(super) mod model {
 
         /// Intel's definition of `vpdpbusd`: the four products are added to the sum, wrapping.
         #[inline(always)]
-        fn dot(self, _: u32, sum: __m256i, weights: __m256i, activations: __m256i) -> __m256i {
+        fn dot(self, _: u32, sum: __m256i, weights: __m256i, activations: i32) -> __m256i {
             let lanes = |x: __m256i| unsafe { std::mem::transmute::<__m256i, [i32; 8]>(x) };
-            let (mut sum, weights, activations) = (lanes(sum), lanes(weights), lanes(activations));
+            let (mut sum, weights) = (lanes(sum), lanes(weights));
             for (lane, sum) in sum.iter_mut().enumerate() {
-                for (w, a) in weights[lane].to_le_bytes().into_iter().zip(activations[lane].to_le_bytes()) {
+                for (w, a) in weights[lane].to_le_bytes().into_iter().zip(activations.to_le_bytes()) {
                     *sum = sum.wrapping_add(i32::from(w) * i32::from(a as i8));
                 }
             }

@@ -32,8 +32,8 @@ pub trait ByteProducts<V>: Copy + Send + Sync + 'static {
         total
     }
 
-    /// See [`Isa::dot`]; the activations' four bytes are in every lane.
-    fn dot(self, bits: u32, sum: V, weights: V, activations: V) -> V;
+    /// See [`Isa::dot`].
+    fn dot(self, bits: u32, sum: V, weights: V, activations: i32) -> V;
 
     /// See [`Isa::finish`].
     #[inline(always)]
@@ -45,6 +45,7 @@ pub trait ByteProducts<V>: Copy + Send + Sync + 'static {
 /// [`Isa::steps`] where weights of up to 6 bits are added up in 16 bits: a lane of `maddubs` is at most 2 × 127 × (2^bits − 1), so that
 /// 8, 4 or 2 of them stay below 2^15. Those of 8 bits are widened at once.
 #[inline(always)]
+#[cfg(target_arch = "x86_64")]
 pub(super) fn steps_in_16_bits(bits: u32) -> usize {
     match bits {
         5 => 4,

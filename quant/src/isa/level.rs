@@ -4,6 +4,8 @@
 use super::avx_vnni::model::AvxVnniModel;
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512, Avx512Vnni, AvxVnni};
+#[cfg(target_arch = "aarch64")]
+use super::{DotProd, Neon};
 use super::{Isa, Op, Scalar};
 use std::fmt;
 
@@ -20,6 +22,10 @@ pub enum Level {
     Avx512,
     /// 512-bit vectors with byte dot products: AVX-512 F, BW, VL, DQ and VNNI (Intel Ice Lake, AMD Zen 4 and later).
     Avx512Vnni,
+    /// 128-bit vectors: NEON, which every 64-bit ARM CPU has (Cortex-A53, A72: Raspberry Pi 3 and 4).
+    Neon,
+    /// 128-bit vectors with byte dot products: NEON with ARMv8.2's dot product (Cortex-A76, Neoverse N1: Raspberry Pi 5).
+    DotProd,
 }
 
 /// Why the level that `KINGLET_ISA` asks for can't be had.
@@ -32,7 +38,7 @@ pub enum LevelError {
         asked: String,
     },
     /// The level exists, but not on this CPU.
-    #[error("KINGLET_ISA={asked}: this CPU does not have it; it has {}", names(&Level::available()))]
+    #[error("instruction-set level {asked} (KINGLET_ISA): this CPU does not have it; it has {}", names(&Level::available()))]
     Missing {
         /// The level asked for.
         asked: Level,
@@ -44,8 +50,8 @@ fn names(levels: &[Level]) -> String {
 }
 
 impl Level {
-    /// All levels, the best last.
-    pub const ALL: [Level; 5] = [Level::Scalar, Level::Avx2, Level::AvxVnni, Level::Avx512, Level::Avx512Vnni];
+    /// All levels, of each kind of CPU the best last.
+    pub const ALL: [Level; 7] = [Level::Scalar, Level::Avx2, Level::AvxVnni, Level::Avx512, Level::Avx512Vnni, Level::Neon, Level::DotProd];
 
     /// The name that `KINGLET_ISA` takes.
     pub fn name(self) -> &'static str {
@@ -55,6 +61,8 @@ impl Level {
             Level::AvxVnni => "avxvnni",
             Level::Avx512 => "avx512",
             Level::Avx512Vnni => "avx512vnni",
+            Level::Neon => "neon",
+            Level::DotProd => "dotprod",
         }
     }
 
@@ -74,20 +82,23 @@ impl Level {
         if level.is_available() { Ok(level) } else { Err(LevelError::Missing { asked: level }) }
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn is_available(self) -> bool {
         match self {
             Level::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
             Level::Avx2 => Avx2::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
             Level::AvxVnni => AvxVnni::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512 => Avx512::new().is_some(),
+            #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => Avx512Vnni::new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => Neon::new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Level::DotProd => DotProd::new().is_some(),
+            _ => false,
         }
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn is_available(self) -> bool {
-        self == Level::Scalar
     }
 
     /// Runs `op`, which multiplies no bytes, with this level's vectors: it is compiled once for each width, not for each level.
@@ -102,7 +113,8 @@ impl Level {
             Level::Avx2 | Level::AvxVnni => Avx2::new().expect("this CPU has AVX2").vectorize(op),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 | Level::Avx512Vnni => Avx512::new().expect("this CPU has AVX-512").vectorize(op),
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon | Level::DotProd => Neon::new().expect("this CPU has NEON").vectorize(op),
             _ => panic!("this CPU does not have {self}"),
         }
     }
@@ -125,7 +137,10 @@ impl Level {
             Level::Avx512 => Avx512::new().expect("this CPU has AVX-512").vectorize(op),
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => Avx512Vnni::new().expect("this CPU has AVX-512 VNNI").vectorize(op),
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon => Neon::new().expect("this CPU has NEON").vectorize(op),
+            #[cfg(target_arch = "aarch64")]
+            Level::DotProd => DotProd::new().expect("this CPU has byte dot products").vectorize(op),
             _ => panic!("this CPU does not have {self}"),
         }
     }

@@ -27,6 +27,8 @@
 //! assert_eq!(level.run(Sum(&[1.0; 100])), 100.0);
 //! ```
 
+#[cfg(target_arch = "aarch64")]
+mod asimd;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -35,10 +37,14 @@ mod avx512;
 mod avx512_vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod bytes;
+#[cfg(target_arch = "aarch64")]
+mod dotprod;
 mod float;
 mod level;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod rows;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -49,6 +55,8 @@ mod zmm;
 pub use level::{Level, LevelError};
 pub use rows::Rows;
 pub use scalar::Scalar;
+#[cfg(target_arch = "aarch64")]
+pub use {asimd::Neon, dotprod::DotProd};
 #[cfg(target_arch = "x86_64")]
 pub use {avx_vnni::AvxVnni, avx2::Avx2, avx512::Avx512, avx512_vnni::Avx512Vnni};
 

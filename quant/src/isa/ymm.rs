@@ -363,7 +363,7 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
 
     #[inline(always)]
     fn dot(self, bits: u32, sum: __m256i, weights: __m256i, activations: i32) -> __m256i {
-        self.0.dot(bits, sum, weights, self.splat_i32(activations))
+        self.0.dot(bits, sum, weights, activations)
     }
 
     #[inline(always)]

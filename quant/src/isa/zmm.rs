@@ -364,7 +364,7 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
 
     #[inline(always)]
     fn dot(self, bits: u32, sum: __m512i, weights: __m512i, activations: i32) -> __m512i {
-        self.0.dot(bits, sum, weights, self.splat_i32(activations))
+        self.0.dot(bits, sum, weights, activations)
     }
 
     #[inline(always)]

@@ -173,11 +173,9 @@ impl OpenFlags {
 
     /// Opens the model at `path` with this position scheme.
     fn open_as(&self, path: &Path, threads: Option<usize>, position: Option<Scheme>) -> Result<Model, Failure> {
-        let load = self.load.into();
-        Ok(Model::open_with(
-            path,
-            &ModelOptions { load, threads, reference: self.reference, cache: self.cache(), position, memory: self.memory },
-        )?)
+        let (load, cache) = (self.load.into(), self.cache());
+        let (reference, memory) = (self.reference, self.memory);
+        Ok(Model::open_with(path, &ModelOptions { load, threads, reference, level: None, cache, memory, position })?)
     }
 
     /// The cache's types, where any was chosen.
