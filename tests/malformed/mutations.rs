@@ -64,8 +64,21 @@ impl Damage {
     }
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: cases(8_000), failure_persistence: None, max_shrink_iters: 2_000, ..ProptestConfig::default() }
+}
+
+/// How many cases: so many, or what `PROPTEST_CASES` says (a night's worth of them, as in CONTRIBUTING.md).
+pub fn cases(usual: u32) -> u32 {
+    std::env::var_os("PROPTEST_CASES").map_or(usual, |_| ProptestConfig::default().cases)
+}
+
 fn damaged(name: &'static str) -> impl Strategy<Value = Vec<u8>> {
-    let whole = fixture_bytes(name);
+    damaged_bytes(fixture_bytes(name))
+}
+
+/// A file with a few changes.
+pub fn damaged_bytes(whole: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(damage(), 1..5).prop_map(move |changes| {
         let mut bytes = whole.clone();
         changes.iter().for_each(|change| change.apply(&mut bytes));
@@ -78,7 +91,7 @@ thread_local! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8_000, failure_persistence: None, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_damaged_gguf_file_is_an_error_or_a_model(bytes in damaged("small.gguf")) {
