@@ -1,7 +1,10 @@
-//! Ctrl-C. While somebody listens (an answer is being written, a file is being made) it only raises a flag, so that the work can be
-//! left in order; else, or the second time, the program ends at once with the code that shells expect.
+//! Ctrl-C, and a request to end (SIGTERM). While somebody listens (an answer is being written, a file is being made) it only raises a flag,
+//! so that the work can be left in order; else, or the second time, the program gives the terminal back as it was and ends at once
+//! with the code that shells expect.
 
 use super::failure::code;
+#[cfg(target_os = "linux")]
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -19,9 +22,11 @@ pub fn listen() -> Listener {
     let raised = RAISED.get_or_init(|| {
         let raised = Arc::new(AtomicBool::new(false));
         let flag = raised.clone();
+        let give_back = terminal();
         // Where a handler can't be set (a sandbox), Ctrl-C keeps its usual meaning and the program still works.
         let _ = ctrlc::set_handler(move || {
             if !LISTENING.load(Ordering::SeqCst) || flag.swap(true, Ordering::SeqCst) {
+                give_back();
                 std::process::exit(code::INTERRUPTED.into());
             }
         });
@@ -30,6 +35,25 @@ pub fn listen() -> Listener {
     raised.store(false, Ordering::SeqCst);
     LISTENING.store(true, Ordering::SeqCst);
     Listener { raised: raised.clone() }
+}
+
+/// Gives the terminal back as it is now: a line editor changes it, and may be interrupted in the middle of a line.
+#[cfg(target_os = "linux")]
+fn terminal() -> impl Fn() {
+    use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+    let before = tcgetattr(rustix::stdio::stdin()).ok();
+    move || {
+        if let Some(before) = &before {
+            let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, before);
+            // Pasted text is bracketed no more.
+            let _ = std::io::stdout().write_all(b"\x1b[?2004l").and_then(|()| std::io::stdout().flush());
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn terminal() -> impl Fn() {
+    || ()
 }
 
 impl Listener {
