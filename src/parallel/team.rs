@@ -302,6 +302,44 @@ mod tests {
         }
     }
 
+    /// `steps` crossings in which parts take anything from nothing to a nap, and now and then one panics.
+    fn stress(threads: usize, steps: u64) {
+        let team = Team::new(threads).unwrap();
+        let counts: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(0)).collect();
+        for step in 1..=steps {
+            // The lower bits of a multiplicative hash are not random; these are.
+            let random = |i: usize| (step.wrapping_mul(31).wrapping_add(i as u64)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                team.gather().run(&|i| {
+                    counts[i].fetch_add(1, Ordering::Relaxed);
+                    match random(i) {
+                        // A panic that prints nothing.
+                        0 => resume_unwind(Box::new("a part fell")),
+                        1..3 => thread::sleep(Duration::from_micros(200)),
+                        3..40 => thread::yield_now(),
+                        n if n < 4000 => (0..n % 512).for_each(|_| std::hint::spin_loop()),
+                        _ => (),
+                    }
+                });
+            }));
+            assert_eq!(result.is_err(), (0..threads).any(|i| random(i) == 0), "step {step}");
+            assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) == step), "step {step}");
+        }
+    }
+
+    #[test]
+    fn delays_and_panics_at_random_break_no_crossing() {
+        for threads in [2, 3, 8] {
+            stress(threads, 20_000);
+        }
+    }
+
+    #[test]
+    #[ignore = "minutes: a hundred million crossings"]
+    fn a_hundred_million_crossings_break_nothing() {
+        stress(2, 100_000_000);
+    }
+
     #[test]
     fn sleeping_workers_are_woken() {
         let team = Team::new(3).unwrap();
