@@ -1,5 +1,5 @@
-//! What is left behind when the program is ended from outside, at any time: files that are whole, a terminal that works, a code that scripts
-//! can use. And what a disk without room does.
+//! What is left behind when the program is ended from outside, at any time: files that are whole, a terminal that works, a code that
+//! scripts can use. And what a disk without room does.
 #![cfg(target_os = "linux")]
 
 use assert_cmd::cargo::CommandCargoExt;
