@@ -40,6 +40,10 @@ fn a_context_is_as_long_as_the_budget_allows_and_no_longer_than_it_was_trained()
     assert!(short.total() <= private_memory().unwrap() + 3_000_000, "{short}");
     // What was asked for is given or refused, and never cut.
     assert_eq!(session(1 << 30, Some(9_000)).unwrap().context(), 9_000);
+    // No length is too long to be counted.
+    let error = session(1 << 30, Some(usize::MAX)).unwrap_err().to_string();
+    assert!(error.contains("--memory"), "{error}");
+    assert_eq!(Model::open(MODEL).unwrap().session(SessionOptions { context: Some(usize::MAX), policy: None }).unwrap().len(), 0);
     let error = session(1 << 20, Some(90_000)).unwrap_err().to_string();
     assert!(error.contains("90000 tokens") && error.contains("--memory") && error.contains("MiB"), "{error}");
 }

@@ -36,10 +36,10 @@ impl Decoder {
         let floats = 2 * d_model + widths.qkv + widths.attended + widths.hidden + 3 * widths.attended;
         let row = size_of::<f32>() * floats + Input::row_bytes(widths.input) + Input::row_bytes(widths.middle);
         let gathered = self.layers.iter().any(|layer| layer.feed.is_mixture()).then(|| Input::row_bytes(d_model) + 4 * d_model);
-        let partials = size_of::<f32>() * context.div_ceil(PAGE) * SPLIT_ROWS * widths.heads;
+        let partials = context.div_ceil(PAGE).saturating_mul(size_of::<f32>() * SPLIT_ROWS * widths.heads);
         // A distribution over the vocabulary is sorted with its indices.
         let vocabulary = self.spec().n_vocab * (2 * size_of::<f32>() + size_of::<(usize, f32)>());
-        rows * (row + gathered.unwrap_or(0)) + partials + vocabulary + threads * THREAD
+        rows.saturating_mul(row + gathered.unwrap_or(0)).saturating_add(partials).saturating_add(vocabulary + threads * THREAD)
     }
 
     fn widths(&self) -> Widths {

@@ -76,8 +76,8 @@ pub struct LayerShape {
 impl LayerShape {
     /// Bytes that a layer of this shape holds for a sequence of `tokens`, which are at most what its ring keeps.
     pub fn bytes(&self, tokens: usize, format: CacheFormat) -> usize {
-        let kept = self.window.map_or(tokens, |window| tokens.min(window + PAGE));
-        kept.div_ceil(PAGE) * self.page_bytes(format)
+        let kept = self.window.map_or(tokens, |window| tokens.min(window.saturating_add(PAGE)));
+        kept.div_ceil(PAGE).saturating_mul(self.page_bytes(format))
     }
 
     fn page_bytes(&self, format: CacheFormat) -> usize {

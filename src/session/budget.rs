@@ -151,7 +151,7 @@ impl Budget {
         if asked.is_some() {
             return Ok(room(least, batch));
         }
-        let (mut fitting, mut beyond) = (least, shared.trained_context() + 1);
+        let (mut fitting, mut beyond) = (least, shared.trained_context().saturating_add(1));
         while beyond - fitting > 1 {
             let middle = fitting + (beyond - fitting) / 2;
             if fits(&room(middle, batch)) { fitting = middle } else { beyond = middle }

@@ -159,7 +159,7 @@ impl Session {
     /// Bytes of the cache when it is full: where the oldest tokens leave, they do so batch by batch and page by page.
     pub fn cache_bound_bytes(&self) -> usize {
         let turning = if self.policy() == Policy::Stop { 0 } else { BATCH + PAGE };
-        self.model.cache_bytes(self.context() + turning)
+        self.model.cache_bytes(self.context().saturating_add(turning))
     }
 
     /// The memory that it may come to.

@@ -267,7 +267,7 @@ impl Shared {
     }
 
     pub(crate) fn cache_bytes(&self, context: usize) -> usize {
-        self.decoder.cache_shapes().map(|shape| shape.bytes(context, self.cache_format)).sum()
+        self.decoder.cache_shapes().map(|shape| shape.bytes(context, self.cache_format)).fold(0, usize::saturating_add)
     }
 
     /// The trained context, or half of it, and so on, until the cache fits a quarter of the machine's memory.

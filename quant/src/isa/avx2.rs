@@ -68,8 +68,8 @@ impl ByteProducts<__m256i> for Maddubs {
     }
 }
 
-/// `sum`, of which the compiler knows nothing more. Else it would reorder the sums of a tile into trees, keep all of a block's activations
-/// for them, and spill those: a third of the speed.
+/// `sum`, of which the compiler knows nothing more, after every sum before it. Else it would reorder the sums of a tile into trees, keep
+/// all of a block's activations for them, and spill those: a third of the speed.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn in_order(mut sum: __m256i) -> __m256i {
