@@ -10,7 +10,7 @@ use std::path::Path;
 fn bench(flags: &[&str]) -> Command {
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny.gguf");
     let mut bench = Command::cargo_bin("kinglet").unwrap();
-    bench.env("KINGLET_OFFLINE", "1").env("KINGLET_MODELS", "/nonexistent").args(["bench", "-r", "2", "-t", "2", "-m"]).arg(tiny);
+    bench.env("KINGLET_OFFLINE", "1").env("KINGLET_MODELS", "/dev/null/none").args(["bench", "-r", "2", "-t", "2", "-m"]).arg(tiny);
     bench.args(flags);
     bench
 }

@@ -13,7 +13,7 @@ fn fixture(name: &str) -> PathBuf {
 
 fn kinglet(command: &str, model: &str, args: &[&str]) -> Command {
     let mut kinglet = Command::cargo_bin("kinglet").unwrap();
-    kinglet.env("KINGLET_OFFLINE", "1").env("KINGLET_MODELS", "/nonexistent").arg(command).arg("-m").arg(fixture(model)).args(args);
+    kinglet.env("KINGLET_OFFLINE", "1").env("KINGLET_MODELS", "/dev/null/none").arg(command).arg("-m").arg(fixture(model)).args(args);
     kinglet
 }
 
@@ -82,7 +82,7 @@ fn a_text_beyond_the_models_positions_is_refused_with_both_numbers_or_cut() {
 fn an_encoder_continues_no_text_and_a_decoder_can_be_pooled() {
     let encoder = || contains("bert is an encoder").and(contains("kinglet embed"));
     kinglet("run", "bert", &["a bird"]).assert().code(1).stdout("").stderr(encoder());
-    kinglet("logits", "bert", &["--tokens", "1,2", "-o", "/nonexistent/x"]).assert().code(1).stderr(encoder());
+    kinglet("logits", "bert", &["--tokens", "1,2", "-o", "/dev/null/none/x"]).assert().code(1).stderr(encoder());
     assert_eq!(numbers(&stdout(&mut kinglet("embed", "tiny.gguf", &["The kinglet is a tiny bird."]))).len(), 64);
 }
 

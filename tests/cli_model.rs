@@ -16,7 +16,7 @@ fn tiny() -> PathBuf {
 /// A command of kinglet on the tiny model, with the network forbidden and folders of its own.
 fn kinglet(command: &str) -> Command {
     let mut kinglet = Command::cargo_bin("kinglet").unwrap();
-    kinglet.env("KINGLET_OFFLINE", "1").env("KINGLET_MODELS", "/nonexistent").env("XDG_STATE_HOME", "/nonexistent").arg(command);
+    kinglet.env("KINGLET_OFFLINE", "1").env("KINGLET_MODELS", "/dev/null/none").env("XDG_STATE_HOME", "/dev/null/none").arg(command);
     match command {
         "inspect" => kinglet.arg(tiny()),
         "quantize" => kinglet.arg(tiny()),
@@ -231,7 +231,7 @@ fn a_prompt_that_was_computed_once_is_read_from_its_folder() {
 #[test]
 fn a_chat_in_a_pipe_stops_at_the_first_mistake() {
     kinglet("chat").write_stdin("/lod x\n").assert().code(1).stderr(contains("unknown command /lod").and(contains("did you mean /load?")));
-    kinglet("chat").write_stdin("/load /nonexistent\n").assert().code(1).stderr(contains("cannot read /nonexistent"));
+    kinglet("chat").write_stdin("/load /dev/null/none\n").assert().code(1).stderr(contains("cannot read /dev/null/none"));
     kinglet("chat").write_stdin("/undo\n").assert().code(1).stderr(contains("no turn to take back"));
 }
 
@@ -275,7 +275,7 @@ fn logits_are_a_safetensors_file() {
     assert_eq!(header(&["--hidden", "--reference"])["hidden"]["shape"][0], 3);
     kinglet("logits").args(["--tokens", "99999999", "-o"]).arg(&out).assert().code(1).stderr(contains("99999999"));
     kinglet("logits").args(["--tokens", "1", "--decoder-tokens", "1", "-o"]).arg(&out).assert().code(2).stderr(contains("no encoder"));
-    kinglet("logits").args(["--tokens", "1", "-o", "/nonexistent/x"]).assert().code(1).stderr(contains("cannot write /nonexistent/x"));
+    kinglet("logits").args(["--tokens", "1", "-o", "/dev/null/none/x"]).assert().code(1).stderr(contains("cannot write /dev/null/none/x"));
 }
 
 #[test]

@@ -287,7 +287,7 @@ fn the_program_reads_a_prompt_and_writes_an_answer() {
     for (args, said) in [
         (&["run", "--system", "Be brief.", prompt][..], "--system"),
         (&["chat"], "holds no conversation"),
-        (&["logits", "--tokens", "5,1", "-o", "/nonexistent/x"], "--decoder-tokens"),
+        (&["logits", "--tokens", "5,1", "-o", "/dev/null/none/x"], "--decoder-tokens"),
         (&["perplexity", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"), "-c", "16"], "encoder"),
         (&["bench"], "encoder"),
     ] {

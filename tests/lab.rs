@@ -15,7 +15,7 @@ fn tiny() -> PathBuf {
 /// A measurement on the tiny model, with the network forbidden.
 fn lab(measurement: &str) -> Command {
     let mut lab = Command::cargo_bin("kinglet").unwrap();
-    lab.env("KINGLET_OFFLINE", "1").env("KINGLET_MODELS", "/nonexistent").args(["lab", measurement, "-m"]).arg(tiny());
+    lab.env("KINGLET_OFFLINE", "1").env("KINGLET_MODELS", "/dev/null/none").args(["lab", measurement, "-m"]).arg(tiny());
     lab
 }
 
@@ -221,7 +221,7 @@ fn what_can_not_be_measured_is_refused_with_what_could_be() {
         lab(measurement).args(flags).write_stdin(text()).assert().code(2).stdout("").stderr(contains("error: ").and(what));
     }
     lab("perplexity")
-        .args(["--length", "64", "--csv", "/nonexistent/a.csv"])
+        .args(["--length", "64", "--csv", "/dev/null/none/a.csv"])
         .write_stdin(text())
         .assert()
         .code(1)

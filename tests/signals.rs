@@ -16,7 +16,7 @@ const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/
 
 fn kinglet(args: &[&str]) -> Command {
     let mut kinglet = Command::cargo_bin("kinglet").unwrap();
-    kinglet.args(args).env("KINGLET_OFFLINE", "1").env("XDG_STATE_HOME", "/nonexistent");
+    kinglet.args(args).env("KINGLET_OFFLINE", "1").env("XDG_STATE_HOME", "/dev/null/none");
     kinglet.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     kinglet
 }
