@@ -90,7 +90,7 @@ fn hugging_face(file: &Reader, sizes: &Sizes, style: RopeStyle, scope: Scope) ->
         "longrope" | "su" => scaling.longrope()?,
         other => return Err(wrong(&key, format!("one of {HUGGING_FACE_SCALINGS}"), shown(&Value::Text(other.into())))),
     };
-    Ok(Rope { pairing: style.hugging_face_pairing, dims, base, scaling, factors: None })
+    Ok(Rope { pairing: style.hugging_face_pairing, dims, base, scaling, factors: None, grouping: None })
 }
 
 /// A scaling object of `config.json`.
@@ -219,7 +219,7 @@ fn gguf(file: &Reader, sizes: &Sizes, style: RopeStyle, scope: Scope) -> Result<
     let dims_key = at("rope.dimension_count");
     let dims = file.whole_at(&dims_key, 1..=limits::D_HEAD)?.unwrap_or(sizes.d_head);
     let dims = dimensions(&dims_key, dims as f64, sizes.d_head)?;
-    let rope = |base, scaling, factors| Rope { pairing: style.gguf_pairing, dims, base, scaling, factors };
+    let rope = |base, scaling, factors| Rope { pairing: style.gguf_pairing, dims, base, scaling, factors, grouping: None };
     if let Scope::Sliding { base: default } = scope {
         return Ok(rope(base(file, &[at("rope.freq_base_swa")], default)?, RopeScaling::None, None));
     }

@@ -69,6 +69,12 @@ impl Spec {
         }
     }
 
+    /// First tokens that must come together, as they see each other ([`Mask::Prefix`]).
+    pub fn prefix(&self) -> usize {
+        let of = |layer: &Layer| if let Mask::Prefix(tokens) = layer.attention.mask { tokens } else { 0 };
+        self.layers.iter().map(of).max().unwrap_or(0)
+    }
+
     /// Whether tokens see later ones, so that a text is computed as a whole and can't be gone on with.
     pub fn is_encoder(&self) -> bool {
         self.layers.iter().any(|layer| layer.attention.mask == Mask::Bidirectional)

@@ -28,6 +28,14 @@ pub enum PositionError {
         /// What would do.
         expected: &'static str,
     },
+    /// Tokens must not see later ones.
+    #[error("{scheme} is for models whose tokens see earlier ones alone, and {family} has an encoder")]
+    NotCausal {
+        /// The scheme.
+        scheme: String,
+        /// What the model is.
+        family: &'static str,
+    },
     /// Heads are too narrow.
     #[error("{scheme} needs at least {expected} rotated dimensions, and this model has {dims}")]
     TooFewDimensions {

@@ -48,6 +48,16 @@ pub enum SessionError {
         /// Tokens that a sequence was to have.
         asked: usize,
     },
+    /// Tokens that see each other did not come together.
+    #[error(
+        "the first {prefix} tokens see each other and must come together, found {found}: a longer prompt or a shorter prefix is needed"
+    )]
+    PrefixApart {
+        /// Tokens that see each other.
+        prefix: usize,
+        /// Tokens that came.
+        found: usize,
+    },
     /// What stays for ever would leave no room for what comes.
     #[error("{anchored} {what} in a context of {bound} tokens, expected fewer than {bound}: room must be left for what comes (--context)")]
     TooManyAnchors {

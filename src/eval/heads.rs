@@ -69,9 +69,14 @@ pub fn heads(model: &Model, tokens: &[TokenId], layers: &[usize], cancel: Option
         let found = format!("layer {layer}, where the model has layers 0 to {}", all.len() - 1);
         return Err(SessionError::Option { option: "layers", found, expected: "layers that the model has" }.into());
     }
-    if layers.iter().any(|&layer| all[layer].attention.mask == Mask::Bidirectional) {
+    if layers.iter().any(|&layer| matches!(all[layer].attention.mask, Mask::Bidirectional | Mask::Prefix(_))) {
         let found = "a model whose tokens see what comes after them".to_owned();
         return Err(SessionError::Option { option: "model", found, expected: "one that writes from left to right" }.into());
+    }
+    let groups = |&layer: &usize| all[layer].attention.rope.as_ref().is_some_and(|rope| rope.grouping.is_some());
+    if layers.iter().any(groups) {
+        let found = "self-extend, where a key counts as at two positions".to_owned();
+        return Err(SessionError::Option { option: "position", found, expected: "a scheme in which each key has one" }.into());
     }
     let mut session = model.session(SessionOptions { context: Some(tokens.len()), policy: Some(Policy::Stop) })?;
     model.start_tap();
@@ -185,7 +190,8 @@ pub(super) mod tests {
     /// Heads of noise: two query heads over one key/value head.
     pub fn noise(rows: usize, rotated: bool, bias: Option<DistanceBias>) -> LayerHeads {
         let d_head = 8;
-        let rope = Rope { pairing: Pairing::Halves, dims: d_head, base: 10_000.0, scaling: RopeScaling::None, factors: None };
+        let rope =
+            Rope { pairing: Pairing::Halves, dims: d_head, base: 10_000.0, scaling: RopeScaling::None, factors: None, grouping: None };
         let rotation = rotated.then(|| Rotation::new(&rope, 100, |_| Ok::<_, Infallible>(vec![])).unwrap());
         let (softcap, mask, window) = (None, Mask::Causal, None);
         let attention = HeadShape { n_heads: 2, n_kv_heads: 1, d_head, scale: 0.35, softcap, mask, window };

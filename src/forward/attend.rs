@@ -4,9 +4,10 @@
 //!
 //! Cross-attention is the same step over the keys and values of another text, which are there already and which every query sees.
 //!
-//! Where a stream has outgrown its cache, a query is packed once more for each anchor that was left behind, as it stands to it.
+//! Where a stream has outgrown its cache, a query is packed once more for each anchor that was left behind, as it stands to it; where
+//! distant tokens stand closer together ([`kinglet_models::Grouping`]), once more for those, whose keys lie beside the plain ones.
 
-use super::batch::{Rows, Span};
+use super::batch::{Rows, Span, Standing};
 use super::layer::QkNormWeights;
 use super::linear::Arithmetic;
 use super::positions::LayerPositions;
@@ -66,8 +67,7 @@ struct Item {
     kv_head: usize,
     /// Rows of the batch.
     rows: Range<usize>,
-    /// What the queries stand to: the window, or an anchor.
-    standing: Option<usize>,
+    standing: Standing,
     pages: Range<usize>,
 }
 
@@ -78,7 +78,7 @@ impl AttentionStep<'_> {
 
     /// Numbers that the cache stores for a head.
     fn stored(&self) -> usize {
-        self.format.width(self.d_head())
+        self.format.width(self.shape.d_head)
     }
 
     /// Query heads that share a key/value head.
@@ -96,8 +96,8 @@ impl AttentionStep<'_> {
         let (attention, mut amount) = (self.attention, Amount::default());
         for span in self.rows.spans() {
             let rows = span.first_row..span.first_row + span.len;
-            let keys: usize = rows.clone().map(|row| self.sight(span, row, None).keys.len()).sum();
-            let held = self.sight(span, rows.end - 1, None).keys.end - self.sight(span, rows.start, None).keys.start;
+            let keys: usize = rows.clone().map(|row| self.sees(span, row).len()).sum();
+            let held = self.sees(span, rows.end - 1).end - self.sees(span, rows.start).start;
             amount.float += (2 * keys * attention.n_heads * self.stored()) as u64;
             amount.bytes += (self.shape.bytes(PAGE, self.format) * held / PAGE) as u64;
         }
@@ -142,16 +142,31 @@ impl AttentionStep<'_> {
     }
 
     /// Norms (where each head has its own norm), rotates and mixes head `head` of `heads: [n, d_head]` into `out`, which is as wide as
-    /// heads are stored: the row's key, or (`query`) its query as it stands to the window or to an anchor.
-    fn prepare(&self, row: usize, head: usize, heads: &[f32], query: Option<Option<usize>>, out: &mut [f32]) {
+    /// heads are stored: the row's key, or (`query`) its query as it stands to something. A key that distant queries meet in another
+    /// way lies there twice, and a query has zeros for the one that it does not mean.
+    fn prepare(&self, row: usize, head: usize, heads: &[f32], query: Option<Standing>, out: &mut [f32]) {
         let d = self.d_head();
-        let (used, padding) = out.split_at_mut(d);
-        padding.fill(0.0);
+        let (used, rest) = out.split_at_mut(d);
+        rest.fill(0.0);
         used.copy_from_slice(&heads[head * d..(head + 1) * d]);
         if let Some(norms) = self.qk_norm.filter(|norms| norms.per_head) {
             norms.of(query.is_some(), head).apply(self.arithmetic.level(), &heads[head * d..(head + 1) * d], used);
         }
-        self.positions.turn(row, query.flatten(), used);
+        match query {
+            Some(standing) => {
+                self.positions.turn_query(row, standing, used);
+                if standing.far {
+                    rest[..d].swap_with_slice(used);
+                }
+            }
+            None => {
+                if self.positions.grouping().is_some() {
+                    rest[..d].copy_from_slice(used);
+                    self.positions.turn_far_key(row, &mut rest[..d]);
+                }
+                self.positions.turn_key(row, used);
+            }
+        }
         if self.format.mixes_keys() {
             hadamard(out);
         }
@@ -167,7 +182,7 @@ impl AttentionStep<'_> {
             let (q, kv) = heads.split_at(attention.n_heads * d);
             let (k, v) = kv.split_at(attention.n_kv_heads * d);
             for index in 0..attention.n_heads {
-                plain.prepare(row, index, q, Some(None), &mut head);
+                plain.prepare(row, index, q, Some(Standing::WINDOW), &mut head);
                 to.q.extend(&head);
             }
             for index in 0..attention.n_kv_heads {
@@ -194,8 +209,8 @@ impl AttentionStep<'_> {
             for (index, span) in self.rows.spans().iter().enumerate().filter(|(_, span)| which(span)) {
                 for first in (0..span.len).step_by(ITEM_ROWS) {
                     let rows = span.first_row + first..span.first_row + (first + ITEM_ROWS).min(span.len);
-                    let pages = self.pages(span, &rows, None);
-                    items.push(Item { span: index, kv_head, rows, standing: None, pages });
+                    let pages = pages_of(rows.clone().map(|row| self.sees(span, row)));
+                    items.push(Item { span: index, kv_head, rows, standing: Standing::WINDOW, pages });
                 }
             }
         }
@@ -208,7 +223,7 @@ impl AttentionStep<'_> {
         for kv_head in 0..self.attention.n_kv_heads {
             for (index, span) in self.rows.spans().iter().enumerate().filter(|(_, span)| which(span)) {
                 let rows = span.first_row..span.first_row + span.len;
-                for standing in self.rows.standings() {
+                for standing in self.standings() {
                     let item = |page| Item { span: index, kv_head, rows: rows.clone(), standing, pages: page..page + 1 };
                     items.extend(self.pages(span, &rows, standing).map(item));
                 }
@@ -217,27 +232,45 @@ impl AttentionStep<'_> {
         items
     }
 
-    /// What the query of row `row` of the batch sees of the window, or of an anchor.
-    fn sight(&self, span: &Span, row: usize, standing: Option<usize>) -> Sight {
+    /// What a query may stand to, in the order in which it is met.
+    fn standings(&self) -> impl Iterator<Item = Standing> {
+        let grouped = self.positions.grouping().is_some();
+        let of =
+            move |anchor| [true, false].map(|far| Standing { anchor, far }).into_iter().filter(move |standing| grouped || !standing.far);
+        self.rows.anchors_and_window().flat_map(of)
+    }
+
+    /// What the query of row `row` of the batch sees of what it stands to.
+    fn sight(&self, span: &Span, row: usize, standing: Standing) -> Sight {
+        let Sight { keys, at } = self.sight_near_and_far(span, row, standing.anchor);
+        let Some(grouping) = self.positions.grouping() else { return Sight { keys, at } };
+        let nearest = (at + 1).saturating_sub(grouping.neighbours).clamp(keys.start, keys.end);
+        Sight { keys: if standing.far { keys.start..nearest } else { nearest..keys.end }, at }
+    }
+
+    /// All of the window that it sees.
+    fn sees(&self, span: &Span, row: usize) -> Range<usize> {
+        self.sight_near_and_far(span, row, None).keys
+    }
+
+    fn sight_near_and_far(&self, span: &Span, row: usize, anchor: Option<usize>) -> Sight {
         let position = span.start + (row - span.first_row);
         if self.across {
             // Once, however many anchors the reader's own text has left behind.
-            return Sight { keys: 0..if standing.is_none() { span.across } else { 0 }, at: position };
+            return Sight { keys: 0..if anchor.is_none() { span.across } else { 0 }, at: position };
         }
         match self.attention.mask {
             Mask::Bidirectional => Sight { keys: self.shape.sight_both_ways(position, span.start + span.len), at: position },
-            Mask::Causal | Mask::Chunked(_) => self.shape.sight(&span.ring, position, standing),
+            Mask::Causal | Mask::Chunked(_) | Mask::Prefix(_) => self.shape.sight(&span.ring, position, anchor),
         }
     }
 
     /// Pages that the queries of `rows` see.
-    fn pages(&self, span: &Span, rows: &Range<usize>, standing: Option<usize>) -> Range<usize> {
-        if standing.is_some_and(|anchor| anchor >= span.ring.anchors().len()) {
+    fn pages(&self, span: &Span, rows: &Range<usize>, standing: Standing) -> Range<usize> {
+        if standing.anchor.is_some_and(|anchor| anchor >= span.ring.anchors().len()) {
             return 0..0;
         }
-        let seen = rows.clone().map(|row| self.sight(span, row, standing).keys).filter(|keys| !keys.is_empty());
-        let seen = seen.reduce(|all, keys| all.start.min(keys.start)..all.end.max(keys.end)).unwrap_or_default();
-        seen.start / PAGE..seen.end.div_ceil(PAGE)
+        pages_of(rows.clone().map(|row| self.sight(span, row, standing).keys))
     }
 
     /// Where an item's rows lie in the output, `[kv head][rows][group · d_head]`.
@@ -267,7 +300,7 @@ impl AttentionStep<'_> {
         crew.each(jobs, |_, (items, from, out, scratch)| {
             for item in items {
                 scratch.clear(item.rows.len() * self.group(), self.stored());
-                for standing in self.rows.standings() {
+                for standing in self.standings() {
                     let pages = self.pages(&self.rows.spans()[item.span], &item.rows, standing);
                     if !pages.is_empty() {
                         let item = Item { standing, pages, ..item.clone() };
@@ -389,6 +422,13 @@ impl AttentionStep<'_> {
             }
         }
     }
+}
+
+/// The pages from the first to the last of these keys.
+fn pages_of(seen: impl Iterator<Item = Range<usize>>) -> Range<usize> {
+    let seen = seen.filter(|keys| !keys.is_empty());
+    let all = seen.reduce(|all, keys| all.start.min(keys.start)..all.end.max(keys.end)).unwrap_or_default();
+    all.start / PAGE..all.end.div_ceil(PAGE)
 }
 
 impl AttentionScratch {

@@ -42,6 +42,20 @@ impl Span {
     }
 }
 
+/// What a query stands to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The window (`None`), or an anchor.
+    pub anchor: Option<usize>,
+    /// The keys beyond its neighbours, where those are met in another way (see [`kinglet_models::Grouping`]).
+    pub far: bool,
+}
+
+impl Standing {
+    /// The window, at its own position.
+    pub const WINDOW: Standing = Standing { anchor: None, far: false };
+}
+
 /// All rows of a batch.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
@@ -98,8 +112,8 @@ impl Rows {
         })
     }
 
-    /// What a query may stand to: the anchors that have been left behind in some sequence, one after the other, then the window.
-    pub fn standings(&self) -> impl Iterator<Item = Option<usize>> + use<> {
+    /// The anchors that have been left behind in some sequence, one after the other, then the window.
+    pub fn anchors_and_window(&self) -> impl Iterator<Item = Option<usize>> + use<> {
         let apart = self.spans.iter().map(Span::anchors_apart).max().unwrap_or(0);
         (0..apart).map(Some).chain([None])
     }

@@ -173,10 +173,7 @@ impl Decoder {
 
     /// What each layer keeps of a token.
     pub fn cache_shapes(&self) -> impl Iterator<Item = LayerShape> {
-        self.layers.iter().map(|layer| {
-            let Attention { n_kv_heads, d_head, window, mask, .. } = layer.attention;
-            LayerShape { n_kv_heads, d_head, window, mask }
-        })
+        self.layers.iter().map(|layer| LayerShape::of(&layer.attention))
     }
 
     /// Bytes of weights that one decoded token reads: what decoding's speed is bound by.
@@ -191,7 +188,8 @@ impl Decoder {
     /// longer than a cancelled pass may.
     pub fn rows_at_once(&self, depth: usize, most: usize) -> usize {
         let of = |layer: &LayerWeights| {
-            let Attention { n_heads, d_head, window, .. } = layer.attention;
+            let Attention { n_heads, window, .. } = layer.attention;
+            let d_head = LayerShape::of(&layer.attention).d_head;
             let keys = (depth + most).min(window.unwrap_or(usize::MAX));
             let cross = layer.cross.as_ref().map_or(0, CrossWeights::macs);
             layer.qkv.macs() + layer.o.macs() + cross + layer.feed.macs() + FLOAT_COST * (2 * keys * n_heads * d_head) as u64
@@ -222,6 +220,10 @@ impl Decoder {
         }
         if output == Output::Logits && self.output.is_none() {
             return Err(SessionError::Encoder { family: self.spec.family }.into());
+        }
+        let prefix = self.spec.prefix();
+        if let Some(span) = rows.spans().iter().find(|span| span.start < prefix && span.positions().end < prefix) {
+            return Err(SessionError::PrefixApart { prefix, found: span.positions().end }.into());
         }
         self.reaches(rows.spans().iter().map(|span| span.positions().end).max().unwrap_or(0))?;
         if self.encoder.is_some() && segments.iter().any(|segment| segment.cache.across().is_none()) {

@@ -82,7 +82,7 @@ impl CrossWeights {
     }
 
     fn shape(&self) -> LayerShape {
-        LayerShape { n_kv_heads: self.attention.n_kv_heads, d_head: self.attention.d_head, window: None, mask: Mask::Bidirectional }
+        LayerShape { window: None, mask: Mask::Bidirectional, ..LayerShape::of(&self.attention) }
     }
 }
 
@@ -136,8 +136,7 @@ impl Decoder {
         for (index, layer) in encoder.layers.iter().enumerate() {
             context.go_on()?;
             // Keys and values of a layer are read by that layer only, so nothing of them needs rounding or room.
-            let Attention { n_kv_heads, d_head, window, mask, .. } = layer.attention;
-            let mut cache = LayerCache::new(LayerShape { n_kv_heads, d_head, window, mask }, CacheFormat::of(CacheType::F32));
+            let mut cache = LayerCache::new(LayerShape::of(&layer.attention), CacheFormat::of(CacheType::F32));
             cache.reserve(&rows.spans()[0].ring, 0, rows.len());
             let place = Place { layer, index, positions: positions.of_layer(index, &tables), pending, across: &[] };
             self.layer(context, &place, rows, &mut [&mut cache], work)?;

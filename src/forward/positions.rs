@@ -1,7 +1,7 @@
 //! The position schemes of a decoder's layers, resolved for one session, and what they come to for the rows of one batch. Equal recipes are
 //! resolved once.
 
-use super::batch::Rows;
+use super::batch::{Rows, Standing};
 use super::content::ContentTables;
 use super::layer::LayerWeights;
 use super::linear::Arithmetic;
@@ -9,7 +9,7 @@ use super::weights::vector;
 use crate::error::Error;
 use crate::file::ModelFile;
 use crate::position::{DistanceBias, Relative, Rotation, TurnTable, t5_bucket};
-use kinglet_models::{Bias, Part};
+use kinglet_models::{Bias, Grouping, Part};
 
 /// What turns queries and keys and biases scores, layer by layer.
 #[derive(Debug, Clone, Default)]
@@ -49,10 +49,9 @@ impl Positions {
         Ok(positions)
     }
 
-    /// Cosines and sines for the rows of a batch: for each rotation, one table for each standing (see [`Rows::standings`]).
-    pub fn tables(&self, rows: &Rows) -> Vec<Vec<TurnTable>> {
-        let of = |rotation: &Rotation| rows.standings().map(|standing| rotation.table(rows.positions_before(standing))).collect();
-        self.rotations.iter().map(of).collect()
+    /// Cosines and sines for the rows of a batch, for each rotation.
+    pub fn tables(&self, rows: &Rows) -> Vec<Turns> {
+        self.rotations.iter().map(|rotation| Turns::new(rotation, rows)).collect()
     }
 
     /// What turns and what biases layer `index`.
@@ -62,10 +61,10 @@ impl Positions {
     }
 
     /// What layer `index` uses of them.
-    pub fn of_layer<'a>(&'a self, index: usize, tables: &'a [Vec<TurnTable>]) -> LayerPositions<'a> {
+    pub fn of_layer<'a>(&'a self, index: usize, tables: &'a [Turns]) -> LayerPositions<'a> {
         let (rotation, bias) = self.of_layer[index];
         LayerPositions {
-            turns: rotation.map(|which| &tables[which][..]),
+            turns: rotation.map(|which| &tables[which]),
             bias: bias.map(|which| &self.biases[which]),
             content: self.contents[index].as_ref(),
         }
@@ -106,11 +105,42 @@ fn resolve(file: &ModelFile, bias: &Bias, n_heads: usize) -> Result<DistanceBias
     })
 }
 
+/// What turns the rows of a batch.
+#[derive(Debug, Clone)]
+pub struct Turns {
+    /// One table for each of [`Rows::anchors_and_window`]; the last one, of the rows' own positions, is that of keys too.
+    near: Vec<TurnTable>,
+    far: Option<FarTurns>,
+}
+
+/// What turns them where distant tokens stand closer together.
+#[derive(Debug, Clone)]
+struct FarTurns {
+    grouping: Grouping,
+    /// As [`Turns::near`].
+    queries: Vec<TurnTable>,
+    keys: TurnTable,
+}
+
+impl Turns {
+    fn new(rotation: &Rotation, rows: &Rows) -> Turns {
+        let table = |of: &dyn Fn(u64) -> u64| {
+            rows.anchors_and_window().map(|anchor| rotation.table(rows.positions_before(anchor).map(of))).collect()
+        };
+        let far = rotation.grouping().map(|grouping| {
+            let (size, neighbours) = (grouping.size as u64, grouping.neighbours as u64);
+            let queries = table(&|at| at / size + neighbours - neighbours / size);
+            FarTurns { grouping, queries, keys: rotation.table(rows.positions().map(|at| at / size)) }
+        });
+        Turns { near: table(&|at| at), far }
+    }
+}
+
 /// What positions do in one layer to the rows of one batch.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LayerPositions<'a> {
-    /// Turns of the queries as they stand to each anchor, then those of queries and keys at their own positions.
-    turns: Option<&'a [TurnTable]>,
+    /// Of queries and keys.
+    turns: Option<&'a Turns>,
     /// Added to scores.
     pub bias: Option<&'a DistanceBias>,
     /// Met by queries and keys.
@@ -123,10 +153,32 @@ impl LayerPositions<'_> {
         LayerPositions { turns: None, bias: None, content: None }
     }
 
-    /// Turns the head of row `row` as it stands to the window (its own position) or to an anchor.
-    pub fn turn(&self, row: usize, standing: Option<usize>, head: &mut [f32]) {
-        if let Some(tables) = self.turns {
-            tables[standing.unwrap_or(tables.len() - 1)].turn(row, head);
+    /// How distant keys are met, if in another way.
+    pub fn grouping(&self) -> Option<Grouping> {
+        self.far().map(|far| far.grouping)
+    }
+
+    fn far(&self) -> Option<&FarTurns> {
+        self.turns.and_then(|turns| turns.far.as_ref())
+    }
+
+    /// Turns the query of row `row` as it stands to the window (its own position) or to an anchor.
+    pub fn turn_query(&self, row: usize, standing: Standing, head: &mut [f32]) {
+        let tables = self.turns.map(|turns| turns.far.as_ref().filter(|_| standing.far).map_or(&turns.near, |far| &far.queries));
+        if let Some(tables) = tables {
+            tables[standing.anchor.unwrap_or(tables.len() - 1)].turn(row, head);
+        }
+    }
+
+    /// Turns the key of row `row`.
+    pub fn turn_key(&self, row: usize, head: &mut [f32]) {
+        self.turn_query(row, Standing::WINDOW, head);
+    }
+
+    /// Turns the key of row `row` as distant queries meet it.
+    pub fn turn_far_key(&self, row: usize, head: &mut [f32]) {
+        if let Some(far) = self.far() {
+            far.keys.turn(row, head);
         }
     }
 }

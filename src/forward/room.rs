@@ -8,6 +8,7 @@ use super::input::Input;
 use super::layer::LayerWeights;
 use crate::attention::PAGE;
 use crate::error::SessionError;
+use crate::kv::LayerShape;
 use std::collections::TryReserveError;
 
 /// The longest of each buffer that any layer wants for one row.
@@ -53,7 +54,7 @@ impl Decoder {
             hidden: most(&|layer| layer.feed.hidden_width()).max(projection),
             input: attended.max(self.spec().d_model),
             middle: most(&|layer| layer.feed.middle_width()),
-            heads: most(&|layer| heads(layer) + 2 * layer.attention.n_heads),
+            heads: most(&|layer| layer.attention.n_heads * (LayerShape::of(&layer.attention).d_head + 2)),
         }
     }
 }

@@ -16,7 +16,7 @@ pub use snapshot::CacheHeader;
 
 use crate::attention::PAGE;
 use crate::error::SessionError;
-use kinglet_models::Mask;
+use kinglet_models::{Attention, Mask};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ impl Default for CacheFormat {
 pub struct LayerShape {
     /// Key/value heads.
     pub n_kv_heads: usize,
-    /// Width of a head.
+    /// Numbers of a head: its width, or twice as many where a key is kept in two ways (see [`kinglet_models::Grouping`]).
     pub d_head: usize,
     /// A query sees this many keys, itself included; `None` sees all.
     pub window: Option<usize>,
@@ -74,6 +74,13 @@ pub struct LayerShape {
 }
 
 impl LayerShape {
+    /// What a layer of this recipe stores.
+    pub fn of(attention: &Attention) -> LayerShape {
+        let &Attention { n_kv_heads, d_head, window, mask, ref rope, .. } = attention;
+        let copies = if rope.as_ref().is_some_and(|rope| rope.grouping.is_some()) { 2 } else { 1 };
+        LayerShape { n_kv_heads, d_head: copies * d_head, window, mask }
+    }
+
     /// Bytes that a layer of this shape holds for a sequence of `tokens`, which are at most what its ring keeps.
     pub fn bytes(&self, tokens: usize, format: CacheFormat) -> usize {
         let kept = self.window.map_or(tokens, |window| tokens.min(window.saturating_add(PAGE)));
@@ -97,8 +104,13 @@ impl LayerShape {
             (_, Some(window)) => (at + 1).saturating_sub(window),
             (_, None) => 0,
         };
+        let end = match self.mask {
+            // Nothing has left yet: a context is longer than a prefix.
+            Mask::Prefix(tokens) if at < tokens => tokens,
+            _ => keys.end,
+        };
         let start = keys.start.max(nearest);
-        Sight { keys: start..keys.end.max(start), at }
+        Sight { keys: start..end.max(start), at }
     }
 
     /// What the query at `position` sees of a sequence of `len` tokens in an encoder.
@@ -214,7 +226,9 @@ impl Cache {
 
     /// Whether the tokens from position `len` on can be forgotten without losing those before.
     pub fn can_truncate(&self, len: usize) -> bool {
-        self.layers.iter().all(|layer| layer.can_truncate(&self.ring, len))
+        // What is left of a prefix has seen the tokens that go.
+        let whole = |layer: &LayerCache| !matches!(layer.shape().mask, Mask::Prefix(tokens) if len < tokens);
+        self.layers.iter().all(|layer| whole(layer) && layer.can_truncate(&self.ring, len))
     }
 
     /// Forgets all tokens from position `len` on. Returns what is left: `len`, or 0 where earlier keys that would be seen again are gone.

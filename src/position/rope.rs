@@ -2,7 +2,7 @@
 //! frequencies are resolved once per session in f64; the angle of a token is a product in f64 too, so that token 10 000 000 turns
 //! as exactly as token 10.
 
-use kinglet_models::{Factors, Pairing, Part, Rope, RopeScaling};
+use kinglet_models::{Factors, Grouping, Pairing, Part, Rope, RopeScaling};
 use std::f64::consts::TAU;
 
 /// A rope whose frequencies are resolved: what turns queries and keys of one kind of layer.
@@ -13,6 +13,7 @@ pub struct Rotation {
     frequencies: Vec<f64>,
     /// Multiplies cosine and sine (YaRN's and LongRoPE's attention factor).
     amplitude: f64,
+    grouping: Option<Grouping>,
 }
 
 impl Rotation {
@@ -38,12 +39,17 @@ impl Rotation {
             RopeScaling::Yarn { attention_factor, .. } | RopeScaling::LongRope { attention_factor, .. } => attention_factor,
             _ => 1.0,
         };
-        Ok(Rotation { pairing: rope.pairing, frequencies, amplitude })
+        Ok(Rotation { pairing: rope.pairing, frequencies, amplitude, grouping: rope.grouping })
     }
 
     /// Radians a token, one for each pair of dimensions.
     pub fn frequencies(&self) -> &[f64] {
         &self.frequencies
+    }
+
+    /// How distant tokens stand closer together, if they do.
+    pub fn grouping(&self) -> Option<Grouping> {
+        self.grouping
     }
 
     /// Turns `head: [d_head]` as the token at `position` is turned, all in f64: what [`TurnTable::turn`] is compared with.
@@ -160,7 +166,7 @@ mod tests {
     use std::convert::Infallible;
 
     fn rope(pairing: Pairing, dims: usize, scaling: RopeScaling) -> Rope {
-        Rope { pairing, dims, base: 10_000.0, scaling, factors: None }
+        Rope { pairing, dims, base: 10_000.0, scaling, factors: None, grouping: None }
     }
 
     fn rotation(rope: &Rope, context: usize) -> Rotation {

@@ -2,13 +2,15 @@
 //! one a model was trained with. It is a change to the model's recipe, made before anything is computed.
 
 use crate::error::PositionError;
-use kinglet_models::{Attention, Bias, Pairing, Rope, RopeScaling, Spec};
+use kinglet_models::{Attention, Bias, Grouping, Mask, Pairing, Rope, RopeScaling, Spec};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 /// What is said of the words that may be written.
 const GRAMMAR: &str = "file, none, rope, alibi, or several joined by +, each with options after a colon: \
-                       rope:base=500000, rope:linear=2, rope:ntk=4, rope:dynamic=4, rope:yarn=4,orig=2048, rope:llama3=8, alibi:scale=0.5";
+                       rope:base=500000, rope:linear=2, rope:ntk=4, rope:dynamic=4, rope:yarn=4,orig=2048, rope:llama3=8, \
+                       rope:self-extend=8,window=512, alibi:scale=0.5; and joined to one of them what is seen: \
+                       +window:size=512, +chunked:size=512, +prefix:size=64";
 
 /// A scheme that replaces the file's.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,8 +19,17 @@ pub struct Scheme {
     rope: Option<RopeChange>,
     /// ALiBi's slopes are multiplied by this.
     alibi: Option<f64>,
+    /// Which tokens are seen.
+    sight: Option<SightChange>,
     /// The file's own scheme, unchanged.
     file: bool,
+}
+
+/// What becomes of which tokens a layer's queries see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SightChange {
+    Window(usize),
+    Mask(Mask),
 }
 
 /// What becomes of a layer's rotation.
@@ -32,6 +43,8 @@ struct RopeChange {
     attention_factor: Option<f64>,
     low: f64,
     high: f64,
+    /// Tokens that share a position, and the distance from which they do.
+    self_extend: Option<(usize, Option<usize>)>,
 }
 
 /// A scaling and its factor.
@@ -49,13 +62,16 @@ impl FromStr for Scheme {
     type Err = PositionError;
 
     fn from_str(text: &str) -> Result<Scheme, PositionError> {
-        let mut scheme = Scheme { text: text.to_owned(), rope: None, alibi: None, file: false };
+        let mut scheme = Scheme { text: text.to_owned(), rope: None, alibi: None, sight: None, file: false };
         for term in text.split('+') {
             let (name, options) = term.split_once(':').unwrap_or((term, ""));
             let options = Options::parse(term, options)?;
             let twice = match name.trim() {
                 "rope" => scheme.rope.replace(rope(options)?).is_some(),
                 "alibi" => scheme.alibi.replace(alibi(options)?).is_some(),
+                "window" => scheme.sight.replace(SightChange::Window(size(options)?)).is_some(),
+                "chunked" => scheme.sight.replace(SightChange::Mask(Mask::Chunked(size(options)?))).is_some(),
+                "prefix" => scheme.sight.replace(SightChange::Mask(Mask::Prefix(size(options)?))).is_some(),
                 "none" | "nope" => options.none().map(|()| false)?,
                 "file" => {
                     options.none()?;
@@ -67,9 +83,12 @@ impl FromStr for Scheme {
                 return Err(PositionError::Twice { term: name.to_owned() });
             }
         }
-        let among = |name: &str| text.split('+').any(|term| term.trim() == name) && text.contains('+');
+        let among = |name: &str| text.split('+').any(|term| term.trim() == name) && (scheme.rope.is_some() || scheme.alibi.is_some());
         if among("none") || among("nope") || (scheme.file && scheme.rope.is_some()) {
-            return Err(PositionError::Unknown { term: text.to_owned(), expected: "none by itself, and file or rope but not both" });
+            return Err(PositionError::Unknown {
+                term: text.to_owned(),
+                expected: "none with neither rope nor alibi, and file or rope but not both",
+            });
         }
         Ok(scheme)
     }
@@ -88,11 +107,20 @@ impl Scheme {
     /// Where the model can't take it.
     pub fn apply(&self, spec: &mut Spec) -> Result<(), PositionError> {
         let trained = spec.trained_context;
+        let groups = self.rope.as_ref().is_some_and(|change| change.self_extend.is_some());
+        if (groups || self.sight.is_some()) && (spec.is_encoder() || spec.encoder.is_some()) {
+            return Err(PositionError::NotCausal { scheme: self.text.clone(), family: spec.family });
+        }
         // A model that rotates in some layers goes on without in the others.
         let rotates = spec.layers.iter().any(|layer| layer.attention.rope.is_some());
         let encoder = spec.encoder.iter_mut().flat_map(|encoder| &mut encoder.layers);
         for layer in spec.layers.iter_mut().chain(encoder) {
             let attention = &mut layer.attention;
+            match self.sight {
+                Some(SightChange::Window(window)) => (attention.window, attention.mask) = (Some(window), Mask::Causal),
+                Some(SightChange::Mask(mask)) => (attention.window, attention.mask) = (None, mask),
+                None => {}
+            }
             if !self.file {
                 let change = self.rope.as_ref().filter(|_| attention.rope.is_some() || !rotates);
                 attention.rope = change.map(|change| change.of(attention, trained)).transpose()?;
@@ -122,9 +150,13 @@ fn scaled_alibi(n_heads: usize, scale: f64) -> Bias {
 impl RopeChange {
     /// The rotation of a layer with this change; one that has none gets the usual one.
     fn of(&self, attention: &Attention, trained: usize) -> Result<Rope, PositionError> {
-        let plain = Rope { pairing: Pairing::Halves, dims: attention.d_head, base: 10_000.0, scaling: RopeScaling::None, factors: None };
+        let (pairing, dims, scaling) = (Pairing::Halves, attention.d_head, RopeScaling::None);
+        let plain = Rope { pairing, dims, base: 10_000.0, scaling, factors: None, grouping: None };
         let mut rope = attention.rope.clone().unwrap_or(plain);
         rope.base = self.base.unwrap_or(rope.base);
+        // A layer that sees no further than a token's neighbours has no others.
+        let grouping = self.self_extend.map(|(size, neighbours)| Grouping { size, neighbours: neighbours.unwrap_or(trained / 4).max(1) });
+        rope.grouping = grouping.filter(|grouping| grouping.size > 1 && attention.window.is_none_or(|window| window > grouping.neighbours));
         let original = self.original.unwrap_or(trained);
         let Some(scaling) = self.scaling else { return Ok(rope) };
         // The file's own divisors belong to the scaling that is replaced.
@@ -223,6 +255,12 @@ fn rope(mut options: Options<'_>) -> Result<RopeChange, PositionError> {
             }
         }
     }
+    let neighbours = options.take_count("window")?;
+    let self_extend = options.take_count("self-extend")?.map(|size| (size, neighbours));
+    if let (Some(neighbours), None) = (neighbours, self_extend) {
+        let expected = "a window together with self-extend=SIZE";
+        return Err(PositionError::Option { term: options.term.to_owned(), option: format!("window={neighbours}"), expected });
+    }
     let change = RopeChange {
         base: options.take("base"),
         scaling,
@@ -232,6 +270,7 @@ fn rope(mut options: Options<'_>) -> Result<RopeChange, PositionError> {
         attention_factor: options.take("attention"),
         low: options.take("low").unwrap_or(1.0),
         high: options.take("high").unwrap_or(4.0),
+        self_extend,
     };
     options.none().map(|()| change)
 }
@@ -239,6 +278,13 @@ fn rope(mut options: Options<'_>) -> Result<RopeChange, PositionError> {
 fn alibi(mut options: Options<'_>) -> Result<f64, PositionError> {
     let scale = options.take("scale").unwrap_or(1.0);
     options.none().map(|()| scale)
+}
+
+/// `size=N` of a term that is about a number of tokens.
+fn size(mut options: Options<'_>) -> Result<usize, PositionError> {
+    let wrong = PositionError::Option { term: options.term.to_owned(), option: "size".to_owned(), expected: "size=TOKENS" };
+    let size = options.take_count("size")?.ok_or(wrong)?;
+    options.none().map(|()| size)
 }
 
 #[cfg(test)]
@@ -261,6 +307,10 @@ mod tests {
             "rope:base=500000",
             "rope:dynamic=2",
             "rope:llama3=8",
+            "rope:self-extend=8,window=100",
+            "file+window:size=64",
+            "none+chunked:size=64",
+            "rope+prefix:size=64",
         ] {
             assert_eq!(good.parse::<Scheme>().unwrap().to_string(), good);
         }
@@ -278,9 +328,14 @@ mod tests {
             ("rope:yarn=4,linear=2", "one scaling"),
             ("rope:orig=1.5", "whole number"),
             ("rope:yarn=4,yarn=2", "once"),
+            ("rope:window=8", "self-extend"),
+            ("rope:self-extend=2.5", "whole number"),
             ("alibi:base=3", "alibi:scale"),
             ("rope+rope", "twice"),
-            ("none+alibi", "itself"),
+            ("none+alibi", "neither"),
+            ("window", "size=TOKENS"),
+            ("file+window:size=1.5", "whole number"),
+            ("file+window:size=8+chunked:size=8", "twice"),
             ("file+rope", "not both"),
         ] {
             let error = bad.parse::<Scheme>().unwrap_err().to_string();

@@ -76,7 +76,8 @@ impl Room {
     fn of(shared: &Shared, context: usize, policy: Policy, batch: usize, held: u64) -> Room {
         let turns = policy != Policy::Stop;
         let cache = shared.cache_bytes(context.saturating_add(if turns { batch + PAGE } else { 0 })) as u64;
-        let work = shared.decoder.workspace_bytes(batch, shared.threads(), context) as u64;
+        let rows = batch.max(shared.decoder.spec().prefix());
+        let work = shared.decoder.workspace_bytes(rows, shared.threads(), context) as u64;
         Room { context, batch, cache, copy: if turns { cache } else { 0 }, work, held }
     }
 

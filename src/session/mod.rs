@@ -90,6 +90,10 @@ impl Session {
         let policy = |context| options.policy.unwrap_or_else(|| usual(context));
         let room = budget::room(&model, options.context, policy)?;
         let (context, policy) = (room.context, policy(room.context));
+        if spec.prefix() > context {
+            let what = "tokens that see each other";
+            return Err(SessionError::TooManyAnchors { what, anchored: spec.prefix(), bound: context }.into());
+        }
         let positions = Arc::new(model.decoder.positions(&model.file, context)?);
         let cache = Cache::new(model.decoder.cache_shapes(), model.cache_format, context, policy)?;
         Ok(Session { model, room, tokens: Transcript::default(), cache, positions, logits: Vec::new(), stats: Stats::default() })
@@ -272,7 +276,8 @@ impl Session {
 
     /// Rows of the next pass.
     fn rows_at_once(&self) -> usize {
-        self.model.decoder.rows_at_once(self.cache.len().min(self.context()), self.room.batch)
+        let together = if self.cache.len() == 0 { self.model.decoder.spec().prefix() } else { 0 };
+        self.model.decoder.rows_at_once(self.cache.len().min(self.context()), self.room.batch).max(together)
     }
 
     /// A session that goes on from the same tokens by itself. The caches share what both hold.

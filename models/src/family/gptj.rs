@@ -64,7 +64,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         None => 64,
     };
     let dims = rope::dimensions(&file.spell(TURNED).unwrap_or_default(), turned as f64, d_head)?;
-    let rope = Rope { pairing: Pairing::Adjacent, dims, base: DEFAULTS.theta, scaling: RopeScaling::None, factors: None };
+    let rope = Rope { pairing: Pairing::Adjacent, dims, base: DEFAULTS.theta, scaling: RopeScaling::None, factors: None, grouping: None };
     decoder.spec("gptj", |layer| {
         let (attention, feed) = (decoder.attention(layer, Some(&rope), None)?, decoder.dense_without_gate(layer)?);
         decoder.parallel_layer(layer, (names::ATTENTION_NORM, None), attention, feed)

@@ -54,6 +54,8 @@ pub enum Mask {
     Bidirectional,
     /// Itself and what came before in its own chunk of so many tokens (Llama 4).
     Chunked(usize),
+    /// The first so many tokens see each other; later ones see what came before (prefix LM: Raffel et al. 2020, §3.2.1).
+    Prefix(usize),
 }
 
 /// Added to a score, after the scale: one number for each head and distance.
@@ -115,6 +117,18 @@ pub struct Rope {
     pub scaling: RopeScaling,
     /// A tensor `[dims/2]` in the file that divides each frequency (`rope_freqs.weight`).
     pub factors: Option<Part>,
+    /// Distant tokens stand closer together.
+    pub grouping: Option<Grouping>,
+}
+
+/// Self-extend (Jin et al. 2024, arXiv:2401.01325, §3.2): a key at a distance of `neighbours` or more counts as at
+/// `⌊query / size⌋ + neighbours − ⌊neighbours / size⌋ − ⌊key / size⌋`, which the model has met in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grouping {
+    /// Tokens that share a position.
+    pub size: usize,
+    /// Keys nearer than this are met at their own distance.
+    pub neighbours: usize,
 }
 
 /// Which two dimensions make a pair.

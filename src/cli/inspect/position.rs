@@ -1,7 +1,9 @@
 //! The position scheme of a model in words and in JSON: what turns queries and keys, how far back a layer sees, and how the trained
 //! length was stretched. Layers that are alike share a line.
 
-use kinglet_models::{Activation, Bias, Factors, FeedForward, Layer, Mask, Pairing, PositionEmbedding, Residual, Rope, RopeScaling};
+use kinglet_models::{
+    Activation, Bias, Factors, FeedForward, Grouping, Layer, Mask, Pairing, PositionEmbedding, Residual, Rope, RopeScaling,
+};
 use serde_json::{Value, json};
 
 /// Layers that treat positions alike.
@@ -62,6 +64,7 @@ impl Group<'_> {
             (Mask::Causal, Some(window)) => format!("sees the last {window} tokens"),
             (Mask::Bidirectional, None) => "sees all tokens, later ones too".to_owned(),
             (Mask::Bidirectional, Some(window)) => format!("sees {} tokens on either side", window / 2),
+            (Mask::Prefix(tokens), _) => format!("sees what came before, the first {tokens} tokens each other"),
             (Mask::Chunked(chunk), _) => format!("sees its own chunk of {chunk} tokens"),
         }
     }
@@ -71,6 +74,7 @@ impl Group<'_> {
         let mask = match self.mask {
             Mask::Causal => json!("causal"),
             Mask::Bidirectional => json!("bidirectional"),
+            Mask::Prefix(tokens) => json!({ "prefix": tokens }),
             Mask::Chunked(chunk) => json!({ "chunked": chunk }),
         };
         let (rope, bias) = (self.rope.map(rope_json), self.bias.map(bias_json));
@@ -84,7 +88,10 @@ fn rope_words(rope: &Rope) -> String {
         Pairing::Halves => "halves",
     };
     let own = rope.factors.as_ref().map_or(String::new(), |part| format!(", divisors from {}", part.name));
-    format!("RoPE, base {}, {} dimensions in {pairs}, {}{own}", rope.base, rope.dims, scaling_words(&rope.scaling))
+    let groups = rope
+        .grouping
+        .map_or(String::new(), |Grouping { size, neighbours }| format!(", in groups of {size} from {neighbours} tokens on (self-extend)"));
+    format!("RoPE, base {}, {} dimensions in {pairs}, {}{own}{groups}", rope.base, rope.dims, scaling_words(&rope.scaling))
 }
 
 fn scaling_words(scaling: &RopeScaling) -> String {
@@ -131,7 +138,9 @@ fn rope_json(rope: &Rope) -> Value {
         Pairing::Halves => "halves",
     };
     let factors = rope.factors.as_ref().map(|part| part.name.as_str());
-    json!({ "pairing": pairing, "dims": rope.dims, "base": rope.base, "factors": factors, "scaling": scaling_json(&rope.scaling) })
+    let groups = rope.grouping.map(|Grouping { size, neighbours }| json!({ "size": size, "neighbours": neighbours }));
+    let scaling = scaling_json(&rope.scaling);
+    json!({ "pairing": pairing, "dims": rope.dims, "base": rope.base, "factors": factors, "scaling": scaling, "self_extend": groups })
 }
 
 fn scaling_json(scaling: &RopeScaling) -> Value {
