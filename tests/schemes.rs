@@ -129,6 +129,17 @@ fn tokens_that_see_each_other_must_come_together() {
     assert!(error.contains("150 tokens that see each other in a context of 100"), "{error}");
 }
 
+/// Transformer-XL's vectors of distances are as many as the context is long, which may be asked for without measure.
+#[test]
+fn a_context_that_no_memory_holds_the_distances_of_is_refused() {
+    let model = Model::open(fixture("xlnet-causal")).unwrap();
+    for context in [1 << 44, usize::MAX >> 3] {
+        let error = model.session(SessionOptions { context: Some(context), policy: None }).unwrap_err().to_string();
+        assert!(error.contains("vectors of distances"), "{error}");
+    }
+    assert!(model.session(SessionOptions { context: Some(100_000), policy: None }).is_ok());
+}
+
 #[test]
 fn a_model_with_an_encoder_takes_no_other_sight() {
     for (model, scheme) in [("bert", "file+window:size=8"), ("t5", "file+prefix:size=8"), ("nomicbert", "rope:self-extend=2")] {

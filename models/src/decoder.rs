@@ -188,6 +188,11 @@ impl<'a> Decoder<'a> {
         Ok(PositionEmbedding::Learned { table, n: context, first, padding: None })
     }
 
+    /// A tensor whose name has no ending.
+    pub fn tensor(&self, name: Name, layer: usize, shape: &[usize]) -> Result<Part, ModelError> {
+        self.part(self.file.tensor(name, layer), shape)
+    }
+
     /// A matrix by itself.
     pub fn table(&self, name: Name, layer: usize, shape: [usize; 2]) -> Result<Part, ModelError> {
         self.part(format!("{}.weight", self.file.tensor(name, layer)), &shape)

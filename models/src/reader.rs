@@ -117,6 +117,14 @@ impl<'a> Reader<'a> {
         Ok(length.filter(|&length| length > 0))
     }
 
+    /// A whole number above zero; `None` where it is missing, null, 0 or less, which some families write for "none".
+    pub fn count_or_off(&self, key: Key) -> Result<Option<usize>, ModelError> {
+        match self.spell(key).and_then(|key| self.value(&key)) {
+            Some(Value::Int(..=0)) => Ok(None),
+            _ => self.count(key, limits::WIDTH),
+        }
+    }
+
     /// A finite number.
     pub fn number(&self, key: Key) -> Result<Option<f64>, ModelError> {
         self.spell(key).map_or(Ok(None), |key| self.number_at(&key))

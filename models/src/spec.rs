@@ -239,7 +239,7 @@ pub struct Attention {
     /// What a pair's distance adds to its score.
     pub bias: Option<Bias>,
     /// What queries and keys add to scores by meeting a pair's distance.
-    pub content: Option<Disentangled>,
+    pub content: Option<Content>,
 }
 
 /// Norms on queries and keys.

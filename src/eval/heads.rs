@@ -73,6 +73,10 @@ pub fn heads(model: &Model, tokens: &[TokenId], layers: &[usize], cancel: Option
         let found = "a model whose tokens see what comes after them".to_owned();
         return Err(SessionError::Option { option: "model", found, expected: "one that writes from left to right" }.into());
     }
+    if layers.iter().any(|&layer| all[layer].attention.content.is_some()) {
+        let found = "a model whose queries meet vectors of distances".to_owned();
+        return Err(SessionError::Option { option: "model", found, expected: "one that turns queries and keys or biases scores" }.into());
+    }
     let groups = |&layer: &usize| all[layer].attention.rope.as_ref().is_some_and(|rope| rope.grouping.is_some());
     if layers.iter().any(groups) {
         let found = "self-extend, where a key counts as at two positions".to_owned();

@@ -62,11 +62,11 @@ impl Positions {
 
     /// What layer `index` uses of them.
     pub fn of_layer<'a>(&'a self, index: usize, tables: &'a [Turns]) -> LayerPositions<'a> {
-        let (rotation, bias) = self.of_layer[index];
+        let ((rotation, bias), content) = (self.of_layer[index], self.contents[index].as_ref());
         LayerPositions {
             turns: rotation.map(|which| &tables[which]),
-            bias: bias.map(|which| &self.biases[which]),
-            content: self.contents[index].as_ref(),
+            bias: bias.map(|which| &self.biases[which]).or(content.and_then(|tables| tables.bias.as_ref())),
+            content,
         }
     }
 }

@@ -48,10 +48,11 @@ impl Weight {
     /// As [`Weight::find`].
     pub fn pieces(file: &ModelFile, part: &Part, rows: usize, cols: usize) -> Result<Vec<Weight>, Error> {
         let (tensor, found) = file.find(&part.name)?;
-        let (width, above) = found.shape.split_last().unwrap_or((&0, &[]));
-        let (have, inputs) = if part.transposed { (*width, above.iter().product()) } else { (above.iter().product(), *width) };
+        let Some(have) = outputs(found.shape, part.transposed, cols) else {
+            return Err(wrong_shape(part, found.shape, format!("[{rows}, {cols}]")));
+        };
         let ranges = part.rows.ranges(have);
-        if inputs != cols || ranges.iter().map(Range::len).sum::<usize>() != rows || ranges.iter().any(|range| range.end > have) {
+        if ranges.iter().map(Range::len).sum::<usize>() != rows || ranges.iter().any(|range| range.end > have) {
             return Err(wrong_shape(part, found.shape, format!("[{rows}, {cols}]")));
         }
         if part.transposed {
@@ -126,6 +127,15 @@ impl Weight {
         let bytes = &all[self.rows.start * row..self.rows.end * row];
         Matrix::new(self.ty, self.rows.len(), self.cols, bytes).expect("the shape was checked when the weight was found")
     }
+}
+
+/// The outputs of a matrix with `cols` inputs, either of which may be several dimensions of the tensor (heads, and the width of a head).
+fn outputs(shape: &[usize], transposed: bool, cols: usize) -> Option<usize> {
+    let sides = (0..=shape.len()).map(|cut| (shape[..cut].iter().product::<usize>(), shape[cut..].iter().product::<usize>()));
+    sides
+        .map(|(first, last)| if transposed { (last, first) } else { (first, last) })
+        .find(|&(_, inputs)| inputs == cols)
+        .map(|(have, _)| have)
 }
 
 /// Columns `wanted` of `bytes`, a matrix of `width` numbers of `size` bytes a row, as rows.

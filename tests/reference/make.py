@@ -123,6 +123,7 @@ OWN_SIZES = {
     "mpt": ("Mpt", dict(d_model=24, n_layers=2, n_heads=6, max_seq_len=512, attn_config=dict(clip_qkv=1.5)), torch.float16),
     "mpt-steep": ("Mpt", dict(d_model=20, n_layers=1, n_heads=5, max_seq_len=512, layer_norm_epsilon=1e-4, tie_word_embeddings=False,
         attn_config=dict(softmax_scale=0.7, alibi_bias_max=3)), torch.bfloat16),
+    "xlnet-causal": ("XLNet", dict(d_model=24, n_layer=2, n_head=3, d_inner=20, attn_type="uni", pad_token_id=0), torch.float16),
     "bloom": ("Bloom", dict(hidden_size=24, n_layer=2, n_head=6), torch.float16),
 }  # fmt: skip
 
@@ -207,7 +208,7 @@ def make(name):
     common = BARE if name in OWN_SIZES else SIZES
     sizes = {key: value for key, value in {**common, **changes}.items() if key != "head_dim" or value is not None}
     config = getattr(transformers, f"{kind}Config")(**sizes, attn_implementation="eager")
-    model_class = getattr(transformers, f"{kind.removesuffix('Text')}{'LMHeadModel' if kind == 'GPT2' else 'ForCausalLM'}")
+    model_class = getattr(transformers, f"{kind.removesuffix('Text')}{'LMHeadModel' if kind in ('GPT2', 'XLNet') else 'ForCausalLM'}")
     folder = OUT / name
     shutil.rmtree(folder, ignore_errors=True)
     # Another seed where a row hardly prefers its experts: rounding would choose others.

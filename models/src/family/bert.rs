@@ -5,10 +5,10 @@
 use super::{Family, jinabert};
 use crate::decoder::Decoder;
 use crate::error::ModelError;
-use crate::names::{self, Dialect, Key, key};
+use crate::names::{self, Dialect, Key, Name, key, name};
 use crate::reader::{Reader, excerpt, limits, shown, wrong};
 use crate::sizes::Defaults;
-use crate::spec::{Activation, NormKind, PositionEmbedding, Spec};
+use crate::spec::{Activation, Attention, ClippedVectors, Content, NormKind, PositionEmbedding, Spec};
 
 pub(super) const FAMILY: Family =
     Family { name: "bert", gguf: &["bert"], hugging_face: &["bert", "roberta", "xlm-roberta", "camembert"], describe };
@@ -51,17 +51,22 @@ const DECODES: Key = key("", "is_decoder");
 /// Older files say which positions they have; Jina's name themselves `bert`.
 const POSITIONS: Key = key("", "position_embedding_type");
 const PAD: Key = key("", "pad_token_id");
+const DISTANCES: Name = name("", "encoder.layer.{}.attention.self.distance_embedding");
 
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let file = &file.speaking(&DIALECT);
-    match file.text(POSITIONS)?.as_deref() {
-        None | Some("absolute") => {}
+    // Whether queries meet vectors of distances, and whether keys do too.
+    let relative = match file.text(POSITIONS)?.as_deref() {
+        None | Some("absolute") => None,
+        Some("relative_key") => Some(false),
+        Some("relative_key_query") => Some(true),
         Some("alibi") => return jinabert::describe(file),
         Some(other) => {
             let key = file.spell(POSITIONS).unwrap_or_default();
-            return Err(wrong(&key, "`absolute` or `alibi`".into(), format!("`{}`", excerpt(other))));
+            let expected = "`absolute`, `relative_key`, `relative_key_query` or `alibi`";
+            return Err(wrong(&key, expected.into(), format!("`{}`", excerpt(other))));
         }
-    }
+    };
     if file.flag(DECODES)?.unwrap_or(false) {
         return Err(ModelError::Unsupported {
             key: file.spell(DECODES).unwrap_or_default(),
@@ -70,6 +75,9 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         });
     }
     let mut decoder = Decoder::read(file, &DEFAULTS)?.encoding().without_final_norm();
+    if let Some(keys) = relative {
+        return shaw(&decoder, keys);
+    }
     let first = first_position(file)?;
     let context = decoder.sizes.context;
     if context <= first {
@@ -85,6 +93,18 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     }
     let (positions, token_type) = (Some(positions), decoder.token_type()?);
     Ok(Spec { positions, token_type, embedding_norm: Some(decoder.norm(names::EMBEDDING_NORM, 0)?), ..spec })
+}
+
+/// Positions in each layer's scores and none in the embeddings (Huang et al. 2020).
+fn shaw(decoder: &Decoder, keys: bool) -> Result<Spec, ModelError> {
+    let (reach, d_head) = (decoder.sizes.context - 1, decoder.sizes.d_head);
+    let spec = decoder.spec("bert", |layer| {
+        let table = decoder.table(DISTANCES, layer, [2 * reach + 1, d_head])?;
+        let content = Some(Content::Clipped(ClippedVectors { table, reach, keys }));
+        let attention = Attention { content, ..decoder.attention(layer, None, None)? };
+        decoder.post_norm_layer(layer, attention, decoder.dense_without_gate(layer)?)
+    })?;
+    Ok(Spec { token_type: decoder.token_type()?, embedding_norm: Some(decoder.norm(names::EMBEDDING_NORM, 0)?), ..spec })
 }
 
 /// RoBERTa counts positions from the row after that of its padding token. GGUF's converter has cut the rows before it.

@@ -9,7 +9,7 @@ use crate::metadata::Value;
 use crate::names::{self, Dialect, Key, Name, key, name};
 use crate::reader::{Reader, limits, shown, wrong};
 use crate::sizes::Defaults;
-use crate::spec::{Activation, Attention, Disentangled, NormKind, Spec};
+use crate::spec::{Activation, Attention, Content, Disentangled, NormKind, Spec};
 
 pub(super) const FAMILY: Family = Family { name: "deberta", gguf: &[], hugging_face: &["deberta-v2"], describe };
 
@@ -76,8 +76,8 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     }
     let (by_query, by_key) = terms(file)?;
     let relative = file.flag(RELATIVE)?.unwrap_or(false);
-    let reach = whole_or_off(file, REACH)?.unwrap_or(decoder.sizes.context);
-    let buckets = whole_or_off(file, BUCKETS)?;
+    let reach = file.count_or_off(REACH)?.unwrap_or(decoder.sizes.context);
+    let buckets = file.count_or_off(BUCKETS)?;
     if let Some(n) = buckets.filter(|&n| n < 4 || reach <= n / 2 + 1) {
         let key = file.spell(BUCKETS).unwrap_or_default();
         return Err(wrong(&key, format!("4 or more, and less than twice the reach of {reach}"), n.to_string()));
@@ -92,7 +92,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
             let own = |name, of: &crate::Projection| {
                 if shared { Ok(of.clone()) } else { decoder.projection(name, layer, [width, d_model], false) }
             };
-            Some(Disentangled {
+            Some(Content::Disentangled(Disentangled {
                 table: decoder.table(DISTANCES, 0, [2 * span, d_model])?,
                 norm: normed.then(|| decoder.norm(DISTANCE_NORM, layer)).transpose()?,
                 span,
@@ -100,7 +100,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
                 reach,
                 keys: by_query.then(|| own(DISTANCE_KEYS, &attention.k)).transpose()?,
                 queries: by_key.then(|| own(DISTANCE_QUERIES, &attention.q)).transpose()?,
-            })
+            }))
         } else {
             None
         };
@@ -127,13 +127,5 @@ fn terms(file: &Reader) -> Result<(bool, bool), ModelError> {
     match words.iter().find(|word| !["c2p", "p2c"].contains(&word.as_str())) {
         Some(other) => Err(wrong(&key, "a list of `c2p` and `p2c`".into(), shown(&Value::Text(other.clone())))),
         None => Ok((words.iter().any(|word| word == "c2p"), words.iter().any(|word| word == "p2c"))),
-    }
-}
-
-/// A whole number above zero; −1 and 0 are "none".
-fn whole_or_off(file: &Reader, key: Key) -> Result<Option<usize>, ModelError> {
-    match file.spell(key).and_then(|key| file.value(&key)) {
-        Some(Value::Int(..=0)) => Ok(None),
-        _ => file.count(key, limits::WIDTH),
     }
 }

@@ -32,6 +32,7 @@ mod stablelm;
 mod starcoder2;
 mod t5;
 mod xglm;
+mod xlnet;
 
 use crate::error::ModelError;
 use crate::metadata::{Layout, Metadata, Value};
@@ -85,6 +86,7 @@ pub const FAMILIES: &[Family] = &[
     jinabert::FAMILY,
     modernbert::FAMILY,
     deberta::FAMILY,
+    xlnet::FAMILY,
 ];
 
 impl Family {

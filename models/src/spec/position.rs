@@ -24,6 +24,44 @@ pub enum PositionEmbedding {
     },
 }
 
+/// Queries or keys meet vectors that belong to distances.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    /// DeBERTa's.
+    Disentangled(Disentangled),
+    /// Transformer-XL's.
+    RelativeSinusoids(RelativeSinusoids),
+    /// Shaw's.
+    Clipped(ClippedVectors),
+}
+
+/// A learned vector for each distance (Shaw et al. 2018, §3.2, clipped; Huang et al. 2020, methods 3 and 4, whose keys may meet it too):
+/// `score = scale · (q · k + q · a(d) + k · a(d))` with `d` query minus key. All heads share the vectors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClippedVectors {
+    /// `[2 · reach + 1, d_head]`, from `d = −reach` on.
+    pub table: Part,
+    /// The largest distance with a vector of its own.
+    pub reach: usize,
+    /// Keys meet the vectors too.
+    pub keys: bool,
+}
+
+/// Transformer-XL (Dai et al. 2019, §3.3): `score = scale · ((q + u) · k + (q + v) · R s(d))`, where `s(d)` is the sinusoid of the distance,
+/// query minus key: `sin(d ω_i)` for all `i < d_model / 2`, then `cos(d ω_i)`, `ω_i = 10000^(−2i / d_model)`. The attention's queries have
+/// `u` as their bias already.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RelativeSinusoids {
+    /// `R`, `[n_heads · d_head, d_model]`.
+    pub projection: Projection,
+    /// `u`, `[n_heads, d_head]`.
+    pub content_bias: Part,
+    /// `v`, `[n_heads, d_head]`.
+    pub position_bias: Part,
+    /// Distances from this one on count as this one; `None`: each is its own.
+    pub reach: Option<usize>,
+}
+
 /// Disentangled attention (He et al. 2021, DeBERTa): `score += scale · (q · K e + k · Q e)`, where `e` is the vector of the pair's
 /// distance, query minus key.
 #[derive(Debug, Clone, PartialEq)]

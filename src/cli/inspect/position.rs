@@ -2,7 +2,8 @@
 //! length was stretched. Layers that are alike share a line.
 
 use kinglet_models::{
-    Activation, Bias, Factors, FeedForward, Grouping, Layer, Mask, Pairing, PositionEmbedding, Residual, Rope, RopeScaling,
+    Activation, Bias, ClippedVectors, Content, Disentangled, Factors, FeedForward, Grouping, Layer, Mask, Pairing, PositionEmbedding,
+    Residual, Rope, RopeScaling,
 };
 use serde_json::{Value, json};
 
@@ -12,6 +13,7 @@ pub struct Group<'a> {
     layers: Vec<usize>,
     rope: Option<&'a Rope>,
     bias: Option<&'a Bias>,
+    content: Option<&'static str>,
     mask: Mask,
     window: Option<usize>,
 }
@@ -39,11 +41,13 @@ pub fn embedding_json(positions: &PositionEmbedding) -> Value {
 pub fn groups(layers: &[Layer]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     for (at, Layer { attention, .. }) in layers.iter().enumerate() {
-        let (rope, bias, mask, window) = (attention.rope.as_ref(), attention.bias.as_ref(), attention.mask, attention.window);
-        let alike = |group: &&mut Group| (group.rope, group.bias, group.mask, group.window) == (rope, bias, mask, window);
+        let (rope, bias, content) = (attention.rope.as_ref(), attention.bias.as_ref(), attention.content.as_ref().map(content_words));
+        let (mask, window) = (attention.mask, attention.window);
+        let alike =
+            |group: &&mut Group| (group.rope, group.bias, group.content, group.mask, group.window) == (rope, bias, content, mask, window);
         match groups.iter_mut().find(alike) {
             Some(group) => group.layers.push(at),
-            None => groups.push(Group { layers: vec![at], rope, bias, mask, window }),
+            None => groups.push(Group { layers: vec![at], rope, bias, content, mask, window }),
         }
     }
     groups
@@ -52,7 +56,8 @@ pub fn groups(layers: &[Layer]) -> Vec<Group<'_>> {
 impl Group<'_> {
     /// `layers 0-4, 6-10: RoPE, base 10000, …; sees the last 512 tokens`; `embedded` says that embeddings have positions.
     pub fn words(&self, embedded: bool) -> String {
-        let slots: Vec<String> = self.rope.map(rope_words).into_iter().chain(self.bias.map(bias_words)).collect();
+        let content = self.content.map(str::to_owned);
+        let slots: Vec<String> = self.rope.map(rope_words).into_iter().chain(self.bias.map(bias_words)).chain(content).collect();
         let none = if embedded { "none besides" } else { "no position (NoPE)" };
         let scheme = if slots.is_empty() { none.to_owned() } else { slots.join(" + ") };
         format!("layers {}: {scheme}; {}", ranges(&self.layers), self.sight())
@@ -78,7 +83,7 @@ impl Group<'_> {
             Mask::Chunked(chunk) => json!({ "chunked": chunk }),
         };
         let (rope, bias) = (self.rope.map(rope_json), self.bias.map(bias_json));
-        json!({ "layers": self.layers, "rope": rope, "bias": bias, "mask": mask, "window": self.window })
+        json!({ "layers": self.layers, "rope": rope, "bias": bias, "content": self.content, "mask": mask, "window": self.window })
     }
 }
 
@@ -119,6 +124,19 @@ fn bias_words(bias: &Bias) -> String {
         }
         Bias::Buckets { n_buckets, max_distance, .. } => format!("T5 bias, {n_buckets} buckets up to {max_distance} tokens"),
         Bias::Clipped { reach, .. } => format!("learned bias for distances up to {reach} tokens"),
+    }
+}
+
+fn content_words(content: &Content) -> &'static str {
+    match content {
+        Content::Disentangled(Disentangled { keys: Some(_), queries: Some(_), .. }) => {
+            "queries and keys meet vectors of distances (DeBERTa)"
+        }
+        Content::Disentangled(Disentangled { keys: Some(_), .. }) => "queries meet vectors of distances (DeBERTa)",
+        Content::Disentangled(_) => "keys meet vectors of distances (DeBERTa)",
+        Content::RelativeSinusoids(_) => "queries meet sinusoids of distances (Transformer-XL)",
+        Content::Clipped(ClippedVectors { keys: true, .. }) => "queries and keys meet vectors of clipped distances (Shaw)",
+        Content::Clipped(_) => "queries meet vectors of clipped distances (Shaw)",
     }
 }
 
