@@ -17,7 +17,7 @@ pub struct Budget(pub u64);
 
 /// Why a text is no [`Budget`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no amount of memory; expected bytes or a number with K, M or G, as in 1500M or 2G")]
+#[error("{0:?} is no amount of memory; expected bytes or a number with K, M or G, as in 1500M or 2G")]
 pub struct BudgetError(String);
 
 impl FromStr for Budget {

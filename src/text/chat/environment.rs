@@ -15,12 +15,13 @@ pub(super) fn hugging_face() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().expect("Jinja's own delimiters"));
     environment.set_auto_escape_callback(|_| AutoEscape::None);
-    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.set_unknown_method_callback(python::method);
     environment.set_formatter(python::write);
     // Errors carry the place in the source only so.
     environment.set_debug(true);
     environment.set_fuel(Some(FUEL));
     environment.add_function("raise_exception", raise_exception);
+    environment.add_filter("format", python::format);
     environment.add_filter("tojson", python::tojson);
     environment.add_filter("string", python::text);
     environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());

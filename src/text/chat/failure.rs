@@ -13,7 +13,7 @@ pub(super) struct Refusal(pub(super) String);
 pub(super) fn explain(error: &Error) -> TextError {
     let line = error.line().unwrap_or(1);
     if let Some(Refusal(message)) = refusal(error) {
-        return TextError::Refused { message: message.clone(), line };
+        return TextError::Refused { message: one_line(message, 500), line };
     }
     let why = why(error);
     match error.kind() {
@@ -36,17 +36,20 @@ fn refusal(error: &Error) -> Option<&Refusal> {
 
 fn why(error: &Error) -> String {
     match error.detail() {
-        Some(detail) => format!("{}: {detail}", error.kind()),
+        Some(detail) => format!("{}: {}", error.kind(), one_line(detail, 500)),
         None => error.kind().to_string(),
     }
 }
 
-/// The expression that failed, as the template has it, in at most 80 characters.
+/// What a template says, which may be anything, as a line of at most so many characters.
+fn one_line(text: &str, most: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = line.chars().take(most).flat_map(char::escape_debug).collect();
+    if line.chars().nth(most).is_some() { format!("{short}…") } else { short }
+}
+
+/// The expression that failed, as the template has it.
 fn expression(error: &Error) -> String {
     let source = error.template_source().zip(error.range()).and_then(|(source, range)| source.get(range)).unwrap_or("?");
-    let source = source.split_whitespace().collect::<Vec<_>>().join(" ");
-    match source.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &source[..end]),
-        None => source,
-    }
+    one_line(source, 80)
 }

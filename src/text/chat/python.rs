@@ -2,8 +2,10 @@
 
 use chrono::NaiveDateTime;
 use chrono::format::{Item, StrftimeItems};
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::formatting::{self, FormatStyle};
+use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Error, ErrorKind, Output, State, Value};
+use minijinja_contrib::pycompat;
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use std::fmt::Write as _;
@@ -16,6 +18,32 @@ pub(super) fn write(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) 
         None => out.write_str(&text(value))?,
     }
     Ok(())
+}
+
+/// The filter `format`, with widths that the fuel can't bound: the engine makes what they ask for before it counts.
+pub(super) fn format(text: &str, values: Rest<Value>) -> Result<String, Error> {
+    widths_are_sane(text)?;
+    formatting::format(FormatStyle::Printf, text, &values)
+}
+
+/// Methods of Python's types, `format` with the same bound.
+pub(super) fn method(state: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
+    if let Some(text) = value.as_str().filter(|_| name == "format") {
+        widths_are_sane(text)?;
+    }
+    pycompat::unknown_method_callback(state, value, name, arguments)
+}
+
+/// That no number in a format has more digits than any width has that a person would see.
+fn widths_are_sane(text: &str) -> Result<(), Error> {
+    const DIGITS: usize = 4;
+    match text.split(|character: char| !character.is_ascii_digit()).find(|run| run.len() > DIGITS) {
+        None => Ok(()),
+        Some(run) => {
+            let found: String = run.chars().take(20).collect();
+            Err(Error::new(ErrorKind::InvalidOperation, format!("a format's width has at most {DIGITS} digits, found {found}")))
+        }
+    }
 }
 
 /// `str(value)`.
