@@ -131,6 +131,48 @@ fn parse_and_run<C: Command>(matches: &ArgMatches) -> Result<(), Failure> {
 
 /// A panic is a mistake of ours: one line that can be put into a report, not a page.
 fn report_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    if crate::text::panics_are_errors() {
+        return;
+    }
     let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line())).unwrap_or_default();
     eprintln!("error: kinglet has a bug{place}: {}", panic.payload_as_str().unwrap_or("no message"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Every command and flag, and values that fit some of them, or none.
+    fn words() -> Vec<String> {
+        let program = program();
+        let flags: Vec<&clap::Arg> = program.get_subcommands().flat_map(clap::Command::get_arguments).collect();
+        let long = flags.iter().filter_map(|flag| flag.get_long()).map(|name| format!("--{name}"));
+        let short = flags.iter().filter_map(|flag| flag.get_short()).map(|name| format!("-{name}"));
+        let values =
+            ["", "-", "--", "0", "1", "-1", "18446744073709551616", "1e999", "NaN", "0.5", "a,b;c", "rope:yarn=4", "0-3", "é\u{0}", "\n"];
+        let commands = COMMANDS.iter().map(|command| command.name.to_owned());
+        commands.chain(long).chain(short).chain(values.map(str::to_owned)).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_command_line_is_parsed_or_refused(
+            command in prop::sample::select(COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>()),
+            rest in prop::collection::vec(prop::sample::select(words()), 0..6),
+        ) {
+            let line = ["kinglet".to_owned(), command.to_owned()].into_iter().chain(rest).map(OsString::from).map(spelled_out);
+            match program().try_get_matches_from(line) {
+                Ok(matches) => prop_assert_eq!(matches.subcommand_name(), Some(command)),
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
+
+    #[test]
+    fn the_flags_fit_together() {
+        program().debug_assert();
+    }
 }

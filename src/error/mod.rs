@@ -16,6 +16,7 @@ pub use position::PositionError;
 pub use session::SessionError;
 pub use snapshot::SnapshotError;
 pub use text::TextError;
+pub(crate) use text::one_line;
 
 /// Any error of the library.
 #[derive(Debug, thiserror::Error)]

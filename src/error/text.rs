@@ -110,3 +110,10 @@ pub enum TextError {
         what: String,
     },
 }
+
+/// What somebody else's code or file says, which may be anything, as one line of at most so many characters.
+pub(crate) fn one_line(text: &str, most: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = line.chars().take(most).flat_map(char::escape_debug).collect();
+    if line.chars().nth(most).is_some() { format!("{short}…") } else { short }
+}

@@ -3,17 +3,20 @@
 //!
 //! The crate is built on fancy-regex: the alternative, Oniguruma, is a C library that a static build would have to carry.
 
+use super::guarded::guarded;
 use super::source::Named;
 use super::special::Special;
 use super::spelling::Spelling;
 use super::strings::Strings;
 use super::vocabulary::{TokenKind, Vocabulary};
-use crate::error::TextError;
+use crate::error::{TextError, one_line};
 use crate::types::TokenId;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
+use tokenizers::Encoding;
 
 /// A tokenizer of the `tokenizers` crate, twice: whether it finds special tokens is not an argument of its functions but a property of
 /// its object. The second one is made when it is first needed.
@@ -43,8 +46,12 @@ impl Folder {
         if !path.is_file() {
             return Ok(None);
         }
-        let failed = |why: String| TextError::File { file: path.display().to_string(), why };
-        let mut library = tokenizers::Tokenizer::from_file(&path).map_err(|error| failed(error.to_string()))?;
+        let failed = |why: String| TextError::File { file: path.display().to_string(), why: one_line(&why, 500) };
+        let bytes = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
+        // What is no JSON at all is told best by a parser that expects nothing of it.
+        serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|error| failed(error.to_string()))?;
+        let library = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(failed)?;
+        let mut library = library.map_err(|error| failed(error.to_string()))?;
         library.with_truncation(None).map_err(|error| failed(error.to_string()))?;
         library.with_padding(None);
         let vocabulary = vocabulary(&library).map_err(failed)?;
@@ -68,7 +75,7 @@ impl Library {
     /// # Errors
     /// Where tokenizer.json's rules refuse it (a model without an unknown token, for example).
     pub(crate) fn encode(&self, text: &str, special: Special, tokens: &mut Vec<TokenId>) -> Result<(), TextError> {
-        let library = match special {
+        let library = || match special {
             Special::Match => &self.finds_special,
             Special::Plain => self.plain.get_or_init(|| {
                 let mut plain = self.finds_special.clone();
@@ -76,7 +83,7 @@ impl Library {
                 plain
             }),
         };
-        let encoding = library.encode_fast(text, false).map_err(|error| TextError::Encode { why: error.to_string() })?;
+        let encoding = encode(library, text, false)?;
         tokens.extend(encoding.get_ids().iter().copied().map(TokenId));
         Ok(())
     }
@@ -87,7 +94,7 @@ impl Library {
     /// Where they refuse a text of one letter.
     pub(crate) fn frame(&self) -> Result<(Vec<TokenId>, Vec<TokenId>), TextError> {
         let ids = |framed| {
-            let encoding = self.finds_special.encode_fast("a", framed).map_err(|error| TextError::Encode { why: error.to_string() })?;
+            let encoding = encode(|| &self.finds_special, "a", framed)?;
             Ok::<_, TextError>(encoding.get_ids().iter().copied().map(TokenId).collect::<Vec<_>>())
         };
         let (text, framed) = (ids(false)?, ids(true)?);
@@ -98,10 +105,16 @@ impl Library {
 
     /// Whether a prompt begins with `bos`, and whether it ends with `eos`.
     pub(crate) fn adds(&self, named: &Named) -> (bool, bool) {
-        let Ok(encoding) = self.finds_special.encode_fast("a", true) else { return (false, false) };
+        let Ok(encoding) = encode(|| &self.finds_special, "a", true) else { return (false, false) };
         let is = |id: Option<&u32>, token: Option<TokenId>| id.is_some() && id.copied().map(TokenId) == token;
         (is(encoding.get_ids().first(), named.bos), is(encoding.get_ids().last(), named.eos))
     }
+}
+
+/// The library's own encoding, and an error where it has none.
+fn encode<'t>(library: impl FnOnce() -> &'t tokenizers::Tokenizer, text: &str, framed: bool) -> Result<Encoding, TextError> {
+    let failed = |why: String| TextError::Encode { why: one_line(&why, 500) };
+    guarded(|| library().encode_fast(text, framed)).map_err(failed)?.map_err(|error| failed(error.to_string()))
 }
 
 /// Every token of `library`, in a table.

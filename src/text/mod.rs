@@ -16,6 +16,7 @@ mod chat;
 mod decoder;
 mod eog;
 mod gguf;
+mod guarded;
 mod json;
 mod merge;
 mod pre;
@@ -31,6 +32,7 @@ mod wordpiece;
 
 pub use chat::{ChatTemplate, Message, RenderOptions};
 pub use decoder::Decoder;
+pub use guarded::panics_are_errors;
 pub use special::Special;
 pub use tokenizer::Tokenizer;
 pub use vocabulary::TokenKind;

@@ -1,6 +1,6 @@
 //! What went wrong in a template, in one line for a person: which line of it, and which of its expressions.
 
-use crate::error::TextError;
+use crate::error::{TextError, one_line};
 use minijinja::{Error, ErrorKind};
 use std::error::Error as _;
 
@@ -39,13 +39,6 @@ fn why(error: &Error) -> String {
         Some(detail) => format!("{}: {}", error.kind(), one_line(detail, 500)),
         None => error.kind().to_string(),
     }
-}
-
-/// What a template says, which may be anything, as a line of at most so many characters.
-fn one_line(text: &str, most: usize) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let short: String = line.chars().take(most).flat_map(char::escape_debug).collect();
-    if line.chars().nth(most).is_some() { format!("{short}…") } else { short }
 }
 
 /// The expression that failed, as the template has it.
