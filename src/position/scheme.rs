@@ -80,7 +80,7 @@ impl FromStr for Scheme {
                 _ => return Err(PositionError::Unknown { term: term.to_owned(), expected: GRAMMAR }),
             };
             if twice {
-                return Err(PositionError::Twice { term: name.to_owned() });
+                return Err(PositionError::Twice { term: name.trim().to_owned() });
             }
         }
         let among = |name: &str| text.split('+').any(|term| term.trim() == name) && (scheme.rope.is_some() || scheme.alibi.is_some());

@@ -8,7 +8,7 @@
 use super::model::Shared;
 use super::transcript::Transcript;
 use super::{Model, Session, SessionOptions, Stats, budget};
-use crate::error::{Error, SnapshotError};
+use crate::error::{Error, SnapshotError, one_line};
 use crate::file::replace;
 use crate::forward::Positions;
 use crate::kv::{Cache, CacheHeader, LayerShape};
@@ -115,7 +115,7 @@ fn read(model: &Shared, path: &Path, positions: Option<&Arc<Positions>>) -> Resu
     let mut description = vec![0; length as usize];
     from.read_exact(&mut description).map_err(io)?;
     let Description { model: made_by, positions: scheme, tokens, cache } =
-        serde_json::from_slice(&description).map_err(|e| damaged(e.to_string(), "a description"))?;
+        serde_json::from_slice(&description).map_err(|e| damaged(one_line(&e.to_string(), 300), "a description"))?;
 
     let other = |what, found: String, expected: String| SnapshotError::Other { path: path.into(), what, found, expected };
     if made_by != model.fingerprint() {

@@ -1,7 +1,10 @@
-//! Counts the memory that each thread holds, so that a test can say how much a call took at its worst.
+//! Counts the memory that each thread holds and the time that it computes, so that a test can say how much a call took at its worst, however
+//! busy the machine is.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Duration;
 
 struct Counting;
 
@@ -42,6 +45,19 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: as promised by the caller.
         unsafe { System.realloc(place, layout, size) }
     }
+}
+
+/// What this thread has computed so far.
+fn computed() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+/// What `work` returns, and the time for which it computed.
+pub fn time_of<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let before = computed();
+    let result = work();
+    (result, computed() - before)
 }
 
 /// What `work` returns, and the most bytes that it held at a time.

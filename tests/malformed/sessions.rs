@@ -1,7 +1,7 @@
 //! Damaged sessions: files of `Session::save`, with a checksum that fits the damage, so that what lies behind it is met. Each is an error
 //! of one line or a session that goes on.
 
-use crate::allocator::peak_of;
+use crate::allocator::{peak_of, time_of};
 use crate::mutations::{cases, damaged_bytes};
 use crate::support::Scratch;
 use kinglet::kv::{CacheFormat, CacheType, Policy};
@@ -9,10 +9,10 @@ use kinglet::{Error, Model, ModelOptions, SessionOptions, TokenId};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Longer than this for some KB is a hang.
-const HANG: Duration = Duration::from_secs(1);
+/// Longer than this for some KB is a hang; an emulator, or a small board, takes longer for everything.
+const HANG: Duration = Duration::from_secs(if cfg!(target_arch = "x86_64") { 1 } else { 60 });
 
 /// What may be taken beside twice the file: the pass that goes on, and a page for each layer.
 const ALLOWANCE: usize = 4 << 20;
@@ -81,9 +81,8 @@ fn damaged(which: usize) -> impl Strategy<Value = Vec<u8>> {
 
 fn check(bytes: &[u8]) {
     SAVED.with(|saved| {
-        let start = Instant::now();
-        let (result, peak) = peak_of(|| saved.go_on(bytes));
-        assert!(start.elapsed() < HANG, "{:?}: {result:?}", start.elapsed());
+        let ((result, peak), took) = time_of(|| peak_of(|| saved.go_on(bytes)));
+        assert!(took < HANG, "{took:?}: {result:?}");
         assert!(peak <= 2 * bytes.len() + ALLOWANCE, "{peak} bytes of memory for {}: {result:?}", bytes.len());
         if let Err(error) = result {
             assert!(!error.to_string().contains('\n'), "no line for a person: {error}");
