@@ -6,9 +6,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use std::borrow::Cow;
 
-/// What a template may spend: about one for each instruction and for each 64 bytes that it makes. This is a few seconds and 256 MB at
-/// worst; a conversation of a thousand messages takes a hundredth of it.
-const FUEL: u64 = 4_000_000;
+/// What a template may spend: about one for each instruction and for each 64 bytes that it makes. This is a part of a second and 64 MB at
+/// worst; a conversation of a thousand messages takes a twentieth of it.
+const FUEL: u64 = 1_000_000;
 
 /// `trim_blocks`, `lstrip_blocks`, loop controls, Python's methods, and the functions that templates expect.
 pub(super) fn hugging_face() -> Environment<'static> {
