@@ -28,7 +28,7 @@ fn expected() -> Words {
 
 fn open(name: &str, scheme: &str, format: CacheType, reference: bool) -> Model {
     let (cache, position) = (Some(CacheFormat::of(format)), Some(scheme.parse().unwrap()));
-    Model::open_with(&fixture(name), &ModelOptions { threads: Some(2), cache, position, reference, ..ModelOptions::default() }).unwrap()
+    Model::open_with(fixture(name), &ModelOptions { threads: Some(2), cache, position, reference, ..ModelOptions::default() }).unwrap()
 }
 
 fn session(model: &Model, context: usize, policy: Policy) -> Session {
@@ -144,7 +144,7 @@ fn a_context_that_no_memory_holds_the_distances_of_is_refused() {
 fn a_model_with_an_encoder_takes_no_other_sight() {
     for (model, scheme) in [("bert", "file+window:size=8"), ("t5", "file+prefix:size=8"), ("nomicbert", "rope:self-extend=2")] {
         let options = ModelOptions { position: Some(scheme.parse().unwrap()), ..ModelOptions::default() };
-        let error = Model::open_with(&fixture(model), &options).unwrap_err().to_string();
+        let error = Model::open_with(fixture(model), &options).unwrap_err().to_string();
         assert!(error.contains(scheme) && error.contains("encoder"), "{error}");
     }
 }

@@ -74,7 +74,10 @@ fn jinas_and_modern_berts_differ_in_slopes_windows_and_norms() {
 
 #[test]
 fn debertas_distances_are_met_by_queries_and_keys() {
-    let content = |name: &str| spec(name).layers[1].attention.content.clone().unwrap();
+    let content = |name: &str| match spec(name).layers[1].attention.content.clone() {
+        Some(Content::Disentangled(content)) => content,
+        other => panic!("{name}: {other:?}"),
+    };
     let shared = content("deberta");
     assert_eq!((shared.span, shared.buckets, shared.reach, shared.norm.is_some()), (16, true, 100, true));
     assert_eq!(shared.keys.unwrap().weight.name, "encoder.layer.1.attention.self.key_proj.weight");

@@ -96,7 +96,12 @@ fn damaged() -> impl Strategy<Value = Memory> {
 }
 
 fn rows(memory: &Memory, part: &Part, rows: usize, inputs: &[usize]) {
-    let shape = &memory.shapes[&part.name];
+    let shape = match memory.shapes[&part.name][..] {
+        // Heads apart: [d_model, n_heads, d_head], a bias [n_heads, d_head].
+        [first, heads, of_head] => vec![first, heads * of_head],
+        [heads, of_head] if inputs.is_empty() => vec![heads * of_head],
+        ref shape => shape.to_vec(),
+    };
     let all = if part.transposed { shape[1] } else { shape[0] };
     let ranges = part.rows.ranges(all);
     let wanted: usize = ranges.iter().map(|range| range.len()).sum();

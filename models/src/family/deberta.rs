@@ -92,7 +92,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
             let own = |name, of: &crate::Projection| {
                 if shared { Ok(of.clone()) } else { decoder.projection(name, layer, [width, d_model], false) }
             };
-            Some(Content::Disentangled(Disentangled {
+            Some(Content::Disentangled(Box::new(Disentangled {
                 table: decoder.table(DISTANCES, 0, [2 * span, d_model])?,
                 norm: normed.then(|| decoder.norm(DISTANCE_NORM, layer)).transpose()?,
                 span,
@@ -100,7 +100,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
                 reach,
                 keys: by_query.then(|| own(DISTANCE_KEYS, &attention.k)).transpose()?,
                 queries: by_key.then(|| own(DISTANCE_QUERIES, &attention.q)).transpose()?,
-            }))
+            })))
         } else {
             None
         };

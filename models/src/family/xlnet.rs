@@ -104,7 +104,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
             window: None,
             rope: None,
             bias: None,
-            content: Some(Content::RelativeSinusoids(content)),
+            content: Some(Content::RelativeSinusoids(Box::new(content))),
         };
         decoder.post_norm_layer(layer, attention, decoder.dense_without_gate(layer)?)
     })

@@ -28,9 +28,9 @@ pub enum PositionEmbedding {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     /// DeBERTa's.
-    Disentangled(Disentangled),
+    Disentangled(Box<Disentangled>),
     /// Transformer-XL's.
-    RelativeSinusoids(RelativeSinusoids),
+    RelativeSinusoids(Box<RelativeSinusoids>),
     /// Shaw's.
     Clipped(ClippedVectors),
 }

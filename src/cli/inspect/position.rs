@@ -2,8 +2,8 @@
 //! length was stretched. Layers that are alike share a line.
 
 use kinglet_models::{
-    Activation, Bias, ClippedVectors, Content, Disentangled, Factors, FeedForward, Grouping, Layer, Mask, Pairing, PositionEmbedding,
-    Residual, Rope, RopeScaling,
+    Activation, Bias, ClippedVectors, Content, Factors, FeedForward, Grouping, Layer, Mask, Pairing, PositionEmbedding, Residual, Rope,
+    RopeScaling,
 };
 use serde_json::{Value, json};
 
@@ -129,11 +129,11 @@ fn bias_words(bias: &Bias) -> String {
 
 fn content_words(content: &Content) -> &'static str {
     match content {
-        Content::Disentangled(Disentangled { keys: Some(_), queries: Some(_), .. }) => {
-            "queries and keys meet vectors of distances (DeBERTa)"
-        }
-        Content::Disentangled(Disentangled { keys: Some(_), .. }) => "queries meet vectors of distances (DeBERTa)",
-        Content::Disentangled(_) => "keys meet vectors of distances (DeBERTa)",
+        Content::Disentangled(terms) => match (&terms.keys, &terms.queries) {
+            (Some(_), Some(_)) => "queries and keys meet vectors of distances (DeBERTa)",
+            (Some(_), None) => "queries meet vectors of distances (DeBERTa)",
+            _ => "keys meet vectors of distances (DeBERTa)",
+        },
         Content::RelativeSinusoids(_) => "queries meet sinusoids of distances (Transformer-XL)",
         Content::Clipped(ClippedVectors { keys: true, .. }) => "queries and keys meet vectors of clipped distances (Shaw)",
         Content::Clipped(_) => "queries meet vectors of clipped distances (Shaw)",
