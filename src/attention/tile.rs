@@ -433,7 +433,8 @@ impl Block<'_> {
     }
 }
 
-/// Turns scores into `exp(score − max)`; returns the maximum and the sum. A row that sees nothing gives `(−∞, 0)` and zeros.
+/// Turns scores, whole tiles of them, into `exp(score − max)`; returns the maximum and the sum, which is added up in sixteen sums by the
+/// key's number on every level. A row that sees nothing gives `(−∞, 0)` and zeros.
 #[inline(always)]
 fn softmax<I: Isa>(isa: I, scores: &mut [f32]) -> (f32, f32) {
     let mut top = isa.splat(f32::NEG_INFINITY);
@@ -442,13 +443,15 @@ fn softmax<I: Isa>(isa: I, scores: &mut [f32]) -> (f32, f32) {
     }
     let max = isa.reduce_max(top);
     let base = isa.splat(if max == f32::NEG_INFINITY { 0.0 } else { max });
-    let mut sum = isa.splat(0.0);
-    for lane in scores.chunks_exact_mut(I::LANES) {
-        let p = isa.exp(isa.sub(isa.load(lane), base));
-        sum = isa.add(sum, p);
-        isa.store(lane, p);
+    let mut sums = [isa.splat(0.0); 2];
+    for sixteen in scores.chunks_exact_mut(16) {
+        for (lane, sum) in sixteen.chunks_exact_mut(I::LANES).zip(&mut sums) {
+            let p = isa.exp(isa.sub(isa.load(lane), base));
+            *sum = isa.add(*sum, p);
+            isa.store(lane, p);
+        }
     }
-    (max, isa.reduce_add(sum))
+    (max, isa.reduce_add(isa.add(sums[0], sums[1])))
 }
 
 /// The vector exponential of one number, so that merging rounds as the tile does.

@@ -1,5 +1,5 @@
-//! Vectors that belong to distances, for queries and keys to meet: each layer makes them once, of the model's table (disentangled attention) or
-//! of sinusoids (Transformer-XL), laid out distance by distance as the tile reads them.
+//! Vectors that belong to distances, for queries and keys to meet: each layer makes them once, of the model's table (disentangled
+//! attention) or of sinusoids (Transformer-XL), laid out distance by distance as the tile reads them.
 
 use super::linear::{Arithmetic, Product};
 use super::weights::{NormWeights, vector};

@@ -1,5 +1,5 @@
-//! Counts the memory that each thread holds and the time that it computes, so that a test can say how much a call took at its worst, however
-//! busy the machine is.
+//! Counts the memory that each thread holds and the time that it computes, so that a test can say how much a call took at its worst,
+//! however busy the machine is.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -1,6 +1,6 @@
-//! XLNet (Yang et al. 2019), whose attention is Transformer-XL's (Dai et al. 2019): queries meet the keys and the sinusoids of their distances,
-//! with a learned vector added for each, and layers are those of the first Transformer. As published it is an encoder (`attn_type` `bi`);
-//! with `uni` it is a decoder whose memory of earlier segments is the cache.
+//! XLNet (Yang et al. 2019), whose attention is Transformer-XL's (Dai et al. 2019): queries meet the keys and the sinusoids of their
+//! distances, with a learned vector added for each, and layers are those of the first Transformer. As published it is an encoder
+//! (`attn_type` `bi`); with `uni` it is a decoder whose memory of earlier segments is the cache.
 
 use super::Family;
 use crate::decoder::Decoder;

@@ -47,9 +47,9 @@ pub struct ClippedVectors {
     pub keys: bool,
 }
 
-/// Transformer-XL (Dai et al. 2019, §3.3): `score = scale · ((q + u) · k + (q + v) · R s(d))`, where `s(d)` is the sinusoid of the distance,
-/// query minus key: `sin(d ω_i)` for all `i < d_model / 2`, then `cos(d ω_i)`, `ω_i = 10000^(−2i / d_model)`. The attention's queries have
-/// `u` as their bias already.
+/// Transformer-XL (Dai et al. 2019, §3.3): `score = scale · ((q + u) · k + (q + v) · R s(d))`, where `s(d)` is the sinusoid of the
+/// distance, query minus key: `sin(d ω_i)` for all `i < d_model / 2`, then `cos(d ω_i)`, `ω_i = 10000^(−2i / d_model)`. The
+/// attention's queries have `u` as their bias already.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RelativeSinusoids {
     /// `R`, `[n_heads · d_head, d_model]`.

@@ -40,6 +40,31 @@ pub trait ByteProducts<V>: Copy + Send + Sync + 'static {
     fn finish(self, _bits: u32, _total: V, sum: V) -> V {
         sum
     }
+
+    /// See [`Isa::PAIRS`].
+    const PAIRS: bool = false;
+
+    /// See [`Isa::join`].
+    #[inline(always)]
+    fn join(self, first: V, second: V) -> [V; 2] {
+        [first, second]
+    }
+
+    /// See [`Isa::dot_pair`]; weights of 8 bits are meant.
+    #[inline(always)]
+    fn dot_pair(self, sum: [V; 2], weights: [V; 2], activations: [[i32; 2]; 2]) -> [V; 2]
+    where
+        V: Copy,
+    {
+        let of = |c: usize| self.dot(8, self.dot(8, sum[c], weights[0], activations[c][0]), weights[1], activations[c][1]);
+        [of(0), of(1)]
+    }
+
+    /// See [`Isa::apart`].
+    #[inline(always)]
+    fn apart(self, sum: [V; 2]) -> [V; 2] {
+        sum
+    }
 }
 
 /// [`Isa::steps`] where weights of up to 6 bits are added up in 16 bits: a lane of `maddubs` is at most 2 × 127 × (2^bits − 1), so that

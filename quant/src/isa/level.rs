@@ -5,7 +5,7 @@ use super::avx_vnni::model::AvxVnniModel;
 #[cfg(target_arch = "x86_64")]
 use super::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 #[cfg(target_arch = "aarch64")]
-use super::{DotProd, Neon};
+use super::{DotProd, I8mm, Neon};
 use super::{Isa, Op, Scalar};
 use std::fmt;
 
@@ -26,6 +26,8 @@ pub enum Level {
     Neon,
     /// 128-bit vectors with byte dot products: NEON with ARMv8.2's dot product (Cortex-A76, Neoverse N1: Raspberry Pi 5).
     DotProd,
+    /// 128-bit vectors with byte matrix products: NEON with ARMv8.6's (Neoverse V1, Cortex-A510 and A710, Apple M2).
+    I8mm,
 }
 
 /// Why the level that `KINGLET_ISA` asks for can't be had.
@@ -51,7 +53,8 @@ fn names(levels: &[Level]) -> String {
 
 impl Level {
     /// All levels, of each kind of CPU the best last.
-    pub const ALL: [Level; 7] = [Level::Scalar, Level::Avx2, Level::AvxVnni, Level::Avx512, Level::Avx512Vnni, Level::Neon, Level::DotProd];
+    pub const ALL: [Level; 8] =
+        [Level::Scalar, Level::Avx2, Level::AvxVnni, Level::Avx512, Level::Avx512Vnni, Level::Neon, Level::DotProd, Level::I8mm];
 
     /// The name that `KINGLET_ISA` takes.
     pub fn name(self) -> &'static str {
@@ -63,6 +66,7 @@ impl Level {
             Level::Avx512Vnni => "avx512vnni",
             Level::Neon => "neon",
             Level::DotProd => "dotprod",
+            Level::I8mm => "i8mm",
         }
     }
 
@@ -97,6 +101,8 @@ impl Level {
             Level::Neon => Neon::new().is_some(),
             #[cfg(target_arch = "aarch64")]
             Level::DotProd => DotProd::new().is_some(),
+            #[cfg(target_arch = "aarch64")]
+            Level::I8mm => I8mm::new().is_some(),
             _ => false,
         }
     }
@@ -114,7 +120,7 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 | Level::Avx512Vnni => Avx512::new().expect("this CPU has AVX-512").vectorize(op),
             #[cfg(target_arch = "aarch64")]
-            Level::Neon | Level::DotProd => Neon::new().expect("this CPU has NEON").vectorize(op),
+            Level::Neon | Level::DotProd | Level::I8mm => Neon::new().expect("this CPU has NEON").vectorize(op),
             _ => panic!("this CPU does not have {self}"),
         }
     }
@@ -141,6 +147,8 @@ impl Level {
             Level::Neon => Neon::new().expect("this CPU has NEON").vectorize(op),
             #[cfg(target_arch = "aarch64")]
             Level::DotProd => DotProd::new().expect("this CPU has byte dot products").vectorize(op),
+            #[cfg(target_arch = "aarch64")]
+            Level::I8mm => I8mm::new().expect("this CPU has byte matrix products").vectorize(op),
             _ => panic!("this CPU does not have {self}"),
         }
     }

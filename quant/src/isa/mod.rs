@@ -42,6 +42,8 @@ mod bytes;
 #[cfg(target_arch = "aarch64")]
 mod dotprod;
 mod float;
+#[cfg(target_arch = "aarch64")]
+mod i8mm;
 mod level;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -56,7 +58,7 @@ pub use level::{Level, LevelError};
 pub use rows::Rows;
 pub use scalar::Scalar;
 #[cfg(target_arch = "aarch64")]
-pub use {asimd::Neon, dotprod::DotProd};
+pub use {asimd::Neon, dotprod::DotProd, i8mm::I8mm};
 #[cfg(target_arch = "x86_64")]
 pub use {avx_vnni::AvxVnni, avx2::Avx2, avx512::Avx512, avx512_vnni::Avx512Vnni};
 
@@ -219,6 +221,29 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn dot(self, bits: u32, sum: Self::Sum, weights: Self::I, activations: i32) -> Self::Sum;
     /// `total`, as given to [`start`](Isa::start), plus the products that were added since.
     fn finish(self, bits: u32, total: Self::I, sum: Self::Sum) -> Self::I;
+
+    /// Whether many columns are multiplied two at a time, with [`dot_pair`](Isa::dot_pair); such a level has
+    /// [`SIGNED_BYTES`](Isa::SIGNED_BYTES).
+    const PAIRS: bool = false;
+    /// The weights of two [`dot`](Isa::dot)s, as [`dot_pair`](Isa::dot_pair) wants them.
+    #[inline(always)]
+    fn join(self, first: Self::I, second: Self::I) -> [Self::I; 2] {
+        [first, second]
+    }
+    /// Adds Σ over 8 bytes of joined `weights × activations` for two columns. What the sums' lanes mean is the level's own affair.
+    #[inline(always)]
+    fn dot_pair(self, sum: [Self::I; 2], weights: [Self::I; 2], activations: [[i32; 2]; 2]) -> [Self::I; 2] {
+        let of = |c: usize| {
+            let first = self.finish(8, sum[c], self.dot(8, self.start(8, sum[c]), weights[0], activations[c][0]));
+            self.finish(8, first, self.dot(8, self.start(8, first), weights[1], activations[c][1]))
+        };
+        [of(0), of(1)]
+    }
+    /// The sums of each of the two columns: a lane is a row.
+    #[inline(always)]
+    fn apart(self, sum: [Self::I; 2]) -> [Self::I; 2] {
+        sum
+    }
 
     /// Begins to load `lines` cache lines of `bytes` from `at` on: into the first cache where `near`, else the second. Nothing is read,
     /// so they may lie beyond.

@@ -431,6 +431,23 @@ impl<B: ByteProducts<int32x4x2_t>> Isa for Vectors<B> {
         self.0.finish(bits, total, sum)
     }
 
+    const PAIRS: bool = B::PAIRS;
+
+    #[inline(always)]
+    fn join(self, first: int32x4x2_t, second: int32x4x2_t) -> [int32x4x2_t; 2] {
+        self.0.join(first, second)
+    }
+
+    #[inline(always)]
+    fn dot_pair(self, sum: [int32x4x2_t; 2], weights: [int32x4x2_t; 2], activations: [[i32; 2]; 2]) -> [int32x4x2_t; 2] {
+        self.0.dot_pair(sum, weights, activations)
+    }
+
+    #[inline(always)]
+    fn apart(self, sum: [int32x4x2_t; 2]) -> [int32x4x2_t; 2] {
+        self.0.apart(sum)
+    }
+
     #[inline(always)]
     fn prefetch(self, bytes: &[u8], at: usize, lines: usize, near: bool) {
         for line in 0..lines {

@@ -48,12 +48,10 @@ pub(super) fn multiply_block<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
     let steps = I::steps(K::BITS).min(quads);
     let chains = chains::<I>(V * C);
     for part in 0..K::PARTS {
-        // Where the sums of the parts are in a block.
-        let sum_of = if K::PARTS == 1 { 2 } else { part };
         let mut totals = [[isa.splat_i32(0); C]; V];
         if let Some(shift) = offset::<I, K>() {
             for c in 0..C {
-                let start = isa.shl(isa.splat_i32(activations[c].neg_sum[sum_of]), shift);
+                let start = isa.shl(isa.splat_i32(activations[c].neg_sum[sum_of::<K>(part)]), shift);
                 for totals in &mut totals {
                     totals[c] = start;
                 }
@@ -88,17 +86,58 @@ pub(super) fn multiply_block<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
             }
             first += steps;
         }
-        for v in 0..V {
-            let scale = weights.scale(isa, part, v);
-            for c in 0..C {
-                let scale = isa.mul(scale, isa.splat(activations[c].scale));
-                acc[v][c] = isa.mul_add(isa.to_f32(totals[v][c]), scale, acc[v][c]);
-                if K::MIN {
-                    acc[v][c] = isa.mul_add(weights.min(isa, part, v), isa.splat(activations[c].sum[sum_of]), acc[v][c]);
-                }
+        scale_part::<I, K, W, V, C>(isa, weights, part, &activations, &totals, acc);
+    }
+}
+
+/// Where the sums of a part's activations are in a block.
+#[inline(always)]
+fn sum_of<K: Kind>(part: usize) -> usize {
+    if K::PARTS == 1 { 2 } else { part }
+}
+
+/// Adds the products of a part, scaled, and the part's minimum.
+#[inline(always)]
+fn scale_part<I: Isa, K: Kind, W: Weights<I>, const V: usize, const C: usize>(
+    isa: I,
+    weights: &W,
+    part: usize,
+    activations: &[&Block; C],
+    totals: &[[I::I; C]; V],
+    acc: &mut [[I::F; C]; V],
+) {
+    for v in 0..V {
+        let scale = weights.scale(isa, part, v);
+        for c in 0..C {
+            let scale = isa.mul(scale, isa.splat(activations[c].scale));
+            acc[v][c] = isa.mul_add(isa.to_f32(totals[v][c]), scale, acc[v][c]);
+            if K::MIN {
+                acc[v][c] = isa.mul_add(weights.min(isa, part, v), isa.splat(activations[c].sum[sum_of::<K>(part)]), acc[v][c]);
             }
         }
     }
+}
+
+/// As [`scale_part`], of products that have not met the format's offset yet.
+#[inline(always)]
+pub(super) fn add_part<I: Isa, K: Kind, W: Weights<I>, const V: usize, const C: usize>(
+    isa: I,
+    weights: &W,
+    part: usize,
+    activations: &[&Block; C],
+    totals: &[[I::I; C]; V],
+    acc: &mut [[I::F; C]; V],
+) {
+    let mut totals = *totals;
+    if let Some(shift) = offset::<I, K>() {
+        for c in 0..C {
+            let offset = isa.shl(isa.splat_i32(activations[c].neg_sum[sum_of::<K>(part)]), shift);
+            for totals in &mut totals {
+                totals[c] = isa.add_i32(totals[c], offset);
+            }
+        }
+    }
+    scale_part::<I, K, W, V, C>(isa, weights, part, activations, &totals, acc);
 }
 
 /// How many sums are kept apart for each of `outputs`: one sum of eight products in a row takes longer than all else in a block, where a

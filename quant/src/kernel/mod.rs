@@ -13,6 +13,7 @@ mod dense;
 mod direct;
 mod lanes;
 mod output;
+mod pairs;
 mod panel;
 mod reference;
 

@@ -14,6 +14,7 @@ use super::activations::Block;
 use super::block::{Weights, multiply_block};
 use super::lanes::{Kind, Lanes, Lanes32, Sink};
 use super::output::Output;
+use super::pairs::multiply_pairs;
 use crate::isa::{Isa, Op, Rows};
 use crate::matrix::Matrix;
 use std::marker::PhantomData;
@@ -159,7 +160,13 @@ impl<I: Isa, K: Kind> Sink<I> for Filler<'_, K> {
         let rows = V * I::LANES;
         let at = self.v * I::LANES;
         let quads = &mut self.quads[self.block * 8 * rows..][..8 * rows];
-        for (t, q) in weights.q.into_iter().enumerate() {
+        let mut q = weights.q;
+        if I::PAIRS {
+            for pair in q.as_chunks_mut::<2>().0 {
+                *pair = isa.join(pair[0], pair[1]);
+            }
+        }
+        for (t, q) in q.into_iter().enumerate() {
             isa.store_i32(&mut quads[t * rows + at..], q);
         }
         let scales = &mut self.scales[self.block * 2 * K::PARTS * rows..][..2 * K::PARTS * rows];
@@ -249,7 +256,12 @@ impl<K: Kind, const C: usize> Op for Tile<'_, '_, '_, K, C> {
             for c in 0..C {
                 blocks[c] = &activations[c][b];
             }
-            multiply_block::<I, K, _, V, C>(isa, &InPanel { quads, scales }, blocks, &mut acc);
+            let weights = InPanel { quads, scales };
+            if I::PAIRS {
+                multiply_pairs::<I, K, _, V, C>(isa, &weights, blocks, &mut acc);
+            } else {
+                multiply_block::<I, K, _, V, C>(isa, &weights, blocks, &mut acc);
+            }
         }
         for v in 0..V {
             let (start, skip) = slice.lanes::<I>(v);
