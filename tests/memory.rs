@@ -19,7 +19,8 @@ fn told() -> bool {
     told
 }
 
-/// False, and a word about it, in an emulator (whose name begins the program's line then): a limit would be that of the emulator's own memory.
+/// False, and a word about it, in an emulator (whose name begins the program's line then): a limit would be that of the emulator's own
+/// memory.
 fn can_be_limited() -> bool {
     let emulated = Command::cargo_bin("kinglet").unwrap().get_args().next().is_some();
     if emulated {

@@ -9,12 +9,15 @@ use kinglet::position::Scheme;
 use kinglet::{Budget, TokenId};
 use proptest::prelude::*;
 
-/// Any bit pattern, and more often the numbers at which something changes.
+/// The numbers at which something changes.
+const EDGES: [f32; 11] = [0.0, -0.0, 1.0, -1.0, 0.5, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN_POSITIVE, 1e-45];
+
+/// Any bit pattern, a common number, or an edge.
 fn number() -> impl Strategy<Value = f32> {
     prop_oneof![
         2 => any::<u32>().prop_map(f32::from_bits),
         3 => -2.0f32..3.0,
-        3 => prop::sample::select(&[0.0, -0.0, 1.0, -1.0, 0.5, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN_POSITIVE, 1e-45][..]),
+        3 => prop::sample::select(&EDGES[..]),
     ]
 }
 
@@ -118,7 +121,12 @@ fn typed() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(2_000), failure_persistence: None, max_shrink_iters: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: cases(2_000),
+        failure_persistence: None,
+        max_shrink_iters: 500,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn parameters_of_any_numbers_are_an_error_or_give_a_token(options in options(), logits in prop::collection::vec(number(), 1..12)) {
@@ -135,7 +143,10 @@ proptest! {
     }
 
     #[test]
-    fn a_lookup_of_any_sizes_is_an_error_or_proposes(sizes in prop::collection::vec(count(), 4), tokens in prop::collection::vec(0u32..3, 0..50)) {
+    fn a_lookup_of_any_sizes_is_an_error_or_proposes(
+        sizes in prop::collection::vec(count(), 4),
+        tokens in prop::collection::vec(0u32..3, 0..50),
+    ) {
         let options = LookupOptions { min_ngram: sizes[0], max_ngram: sizes[1], ..LookupOptions::default() };
         if let Ok(mut lookup) = PromptLookup::new(options).map_err(line) {
             tokens.iter().for_each(|&token| lookup.push(TokenId(token)));
