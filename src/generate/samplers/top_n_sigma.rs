@@ -18,8 +18,10 @@ fn apply(options: &SamplerOptions, _: &mut State, candidates: &mut Candidates<'_
     let Some(max) = candidates.max() else { return };
     let list = candidates.list();
     let n = list.len() as f64;
-    let mean = list.iter().map(|c| f64::from(c.logit)).sum::<f64>() / n;
-    let variance = list.iter().map(|c| (f64::from(c.logit) - mean).powi(2)).sum::<f64>() / n;
-    let bar = f64::from(max) - f64::from(options.top_n_sigma) * variance.sqrt();
-    list.retain(|c| f64::from(c.logit) >= bar);
+    // Counted from the maximum, so that a constant added to all logits changes no rounding.
+    let below = |logit: f32| f64::from(max) - f64::from(logit);
+    let mean = list.iter().map(|c| below(c.logit)).sum::<f64>() / n;
+    let variance = list.iter().map(|c| (below(c.logit) - mean).powi(2)).sum::<f64>() / n;
+    let reach = f64::from(options.top_n_sigma) * variance.sqrt();
+    list.retain(|c| below(c.logit) <= reach);
 }
