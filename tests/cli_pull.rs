@@ -200,6 +200,22 @@ fn a_name_that_leaves_the_folder_is_refused() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_where_a_download_would_be_written_is_refused() {
+    let hub = Hub::open(Manner::Proper);
+    for end in ["partial", "lock"] {
+        let models = tempfile::tempdir().unwrap();
+        let (folder, precious) = (models.path().join("hf/owner/repo"), models.path().join("precious"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, folder.join(format!("model.gguf.{end}"))).unwrap();
+        let pull = kinglet(models.path(), &hub.endpoint).args(["pull", "hf:owner/repo/model.gguf"]).assert();
+        pull.code(1).stderr(contains(format!("model.gguf.{end} is a symbolic link")));
+        assert_eq!(std::fs::read(&precious).unwrap(), b"precious");
+    }
+}
+
 #[test]
 fn a_folder_that_cannot_be_made_is_one_line() {
     let models = tempfile::tempdir().unwrap();

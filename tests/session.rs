@@ -39,6 +39,9 @@ fn tokens_outside_the_vocabulary_are_refused_by_name() {
     assert!(error.to_string().contains("4000000000"), "{error}");
     assert!(session.outputs_of(&[TokenId(4_000_000_000)], None, Output::Logits).is_err());
     assert!(session.is_empty());
+    session.feed(&tokens(9)).unwrap();
+    assert!(session.replace(&[TokenId(10), TokenId(4_000_000_000)], None, |_| ()).is_err());
+    assert_eq!(session.len(), 9, "nothing was forgotten for tokens that nobody knows");
 }
 
 #[test]

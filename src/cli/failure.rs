@@ -22,7 +22,7 @@ pub mod code {
 pub enum Failure {
     /// The reader of our output has gone (`kinglet … | head -1`): no error, nothing to say.
     Closed,
-    /// Ctrl-C: the person knows.
+    /// Ctrl-C, or another request to end: the person knows.
     Interrupted,
     /// The command line asks for what can't be.
     Usage(Message),
@@ -69,7 +69,7 @@ impl Failure {
     pub fn report(self) -> ExitCode {
         let (message, code) = match self {
             Failure::Closed => return ExitCode::SUCCESS,
-            Failure::Interrupted => return ExitCode::from(code::INTERRUPTED),
+            Failure::Interrupted => return ExitCode::from(super::interrupt::code()),
             Failure::Usage(message) => (message, code::USAGE),
             Failure::Error(message) => (message, code::ERROR),
         };

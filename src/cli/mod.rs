@@ -84,7 +84,7 @@ Environment:
   NO_COLOR         no colours
 
 Exit codes: 0 done, 1 an error (one line on stderr says which), 2 a wrong command line, \
-130 interrupted.";
+130 interrupted (128 and the signal's number: 143 for SIGTERM).";
 
 /// The whole command line, as clap sees it.
 fn program() -> clap::Command {

@@ -15,7 +15,7 @@ use super::spm::Spm;
 use super::unigram::{SpaceRules, Unigram};
 use super::vocabulary::{TokenKind, Vocabulary};
 use super::wordpiece::WordPiece;
-use crate::error::TextError;
+use crate::error::{TextError, one_line};
 use crate::file::ModelFile;
 use crate::types::TokenId;
 use std::borrow::Cow;
@@ -73,7 +73,7 @@ impl Tokenizer {
     pub(crate) fn from_source(source: Source) -> Result<Tokenizer, TextError> {
         let Source { kind, texts, kinds, mut scores, merges, .. } = source;
         if !Tokenizer::KINDS.contains(&kind.as_str()) {
-            return Err(TextError::UnknownKind { found: kind, known: Tokenizer::KINDS.join(", ") });
+            return Err(TextError::UnknownKind { found: one_line(&kind, 80), known: Tokenizer::KINDS.join(", ") });
         }
         let by_text = if kind == "bert" { Named::of_bert(&texts) } else { Named::default() };
         let named = source.named.or(by_text, texts.len()).or(Named::defaults(&kind), texts.len());

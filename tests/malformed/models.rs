@@ -5,9 +5,10 @@ use crate::allocator::{peak_of, time_of};
 use crate::mutations::{cases, damaged_bytes};
 use crate::support::Scratch;
 use kinglet::text::{RenderOptions, Special};
-use kinglet::{Error, Message, Model, ModelOptions, SessionOptions, TokenId};
+use kinglet::{EmbedOptions, Error, Message, Model, ModelOptions, SessionOptions, TokenId};
 use proptest::prelude::*;
-use std::path::Path;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Longer than this for some KB is a hang; an emulator, or a small board, takes longer for everything.
@@ -29,7 +30,7 @@ fn answer(path: &Path) -> Result<usize, Error> {
         let _ = template.render(&[Message::new("user", "Hello")], &RenderOptions::default());
     }
     if model.spec().is_encoder() {
-        return Ok(0);
+        return Ok(model.embed(&[vec![TokenId(0), TokenId(1)]], &EmbedOptions::default())?.len());
     }
     let mut session = model.session(SessionOptions { context: Some(16), ..SessionOptions::default() })?;
     session.feed(&[TokenId(0), TokenId(1), TokenId(2)])?;
@@ -47,9 +48,64 @@ fn check(path: &Path, size: usize) {
     }
 }
 
+fn models() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models")
+}
+
 fn damaged(model: &str) -> impl Strategy<Value = Vec<u8>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(model);
-    damaged_bytes(std::fs::read(path).expect("the fixture is committed"))
+    damaged_bytes(std::fs::read(models().join(model)).expect("the fixture is committed"))
+}
+
+/// A number, text or list that no configuration should have.
+fn wrong() -> impl Strategy<Value = Value> {
+    let ints = prop_oneof![-3i64..70, any::<i64>(), Just(i64::MAX), Just(i64::MIN), Just(1 << 32)];
+    let floats = prop_oneof![-2.0..2.0, Just(1e300), Just(1e-300), Just(-0.0)];
+    let plain = prop_oneof![
+        4 => ints.prop_map(Value::from),
+        2 => floats.prop_map(Value::from),
+        1 => any::<bool>().prop_map(Value::from),
+        1 => "(?s).{0,40}".prop_map(Value::from),
+        1 => Just(Value::Null),
+    ];
+    prop_oneof![6 => plain.clone(), 1 => prop::collection::vec(plain, 0..9).prop_map(Value::from)]
+}
+
+/// A family's folder, and its `config.json` with up to three values that are wrong or missing, at any depth.
+fn misconfigured() -> impl Strategy<Value = (PathBuf, Vec<u8>)> {
+    let folders = std::fs::read_dir(models()).expect("the fixtures are committed").map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = folders.filter(|path| path.join("config.json").exists()).collect();
+    folders.sort();
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), prop::option::weighted(0.8, wrong())), 1..4);
+    (prop::sample::select(folders), changes).prop_map(|(folder, changes)| {
+        let text = std::fs::read(folder.join("config.json")).unwrap();
+        let mut config: Value = serde_json::from_slice(&text).unwrap();
+        for (place, value) in changes {
+            let mut paths = Vec::new();
+            places(&config, String::new(), &mut paths);
+            let path = place.get(&paths);
+            match (value, path.rsplit_once('/').expect("it begins with a slash")) {
+                (Some(value), _) => *config.pointer_mut(path).unwrap() = value,
+                (None, (parent, key)) => {
+                    config.pointer_mut(parent).and_then(Value::as_object_mut).and_then(|object| object.remove(key));
+                }
+            }
+        }
+        (folder, config.to_string().into_bytes())
+    })
+}
+
+/// The JSON pointers of all values below `value`.
+fn places(value: &Value, path: String, out: &mut Vec<String>) {
+    let mut go = |key: &str, value| {
+        let path = format!("{path}/{key}");
+        out.push(path.clone());
+        places(value, path, out);
+    };
+    match value {
+        Value::Object(object) => object.iter().for_each(|(key, value)| go(key, value)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, value)| go(&i.to_string(), value)),
+        _ => {}
+    }
 }
 
 thread_local! {
@@ -72,5 +128,22 @@ proptest! {
     #[test]
     fn a_damaged_gemma_is_an_error_or_answers(bytes in damaged("gemma3.gguf")) {
         SCRATCH.with(|scratch| check(&scratch.write("model.gguf", &bytes), bytes.len()));
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_an_error_or_answers((folder, config) in misconfigured()) {
+        SCRATCH.with(|scratch| {
+            let mut size = config.len();
+            let path = scratch.write("config.json", &config);
+            for part in ["model.safetensors", "tokenizer.json"] {
+                if let Ok(bytes) = std::fs::read(folder.join(part)) {
+                    scratch.write(part, &bytes);
+                    size += bytes.len();
+                } else {
+                    let _ = std::fs::remove_file(scratch.path(part));
+                }
+            }
+            check(path.parent().unwrap(), size);
+        });
     }
 }

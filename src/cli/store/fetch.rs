@@ -62,10 +62,12 @@ pub fn fetch(wanted: &Wanted, place: &Path) -> Result<(), Failure> {
     }
     let folder = place.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|e| Failure::io(format!("cannot make the folder {}", folder.display()), &e))?;
+    let partial = beside(place, ".partial");
+    refuse_link(&partial)?;
     let _lock = lock(place)?;
     let arrival = Arrival {
         place: place.to_path_buf(),
-        partial: beside(place, ".partial"),
+        partial,
         expected: match wanted {
             Wanted::Listed(entry) => Some(Expected { bytes: entry.bytes, sha256: entry.sha256.to_owned() }),
             Wanted::Hub { .. } => None,
@@ -166,9 +168,18 @@ pub fn sha256_of(path: &Path) -> Result<String, Failure> {
     }
 }
 
+/// What is written must be the file that was meant, not one that somebody else's link leads to.
+fn refuse_link(path: &Path) -> Result<(), Failure> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return Err(Failure::error(format!("{} is a symbolic link, expected a file or nothing", path.display())).hint("remove the link"));
+    }
+    Ok(())
+}
+
 /// Holds other processes off this file until it is dropped. The lock file stays: removing it would let two processes hold "the" lock.
 fn lock(place: &Path) -> Result<File, Failure> {
     let path = beside(place, ".lock");
+    refuse_link(&path)?;
     let failed = |e: io::Error| Failure::io(format!("cannot lock {}", path.display()), &e);
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     match file.try_lock() {

@@ -7,7 +7,7 @@
 
 mod rules;
 
-use crate::error::TextError;
+use crate::error::{TextError, one_line};
 use regex_automata::Input;
 use regex_automata::meta::Regex;
 use rules::{KNOWN, Rule, Rules, Spaces};
@@ -55,7 +55,7 @@ fn unknown(name: &str) -> TextError {
     let nearest = names().map(|known| (strsim::jaro_winkler(known, name), known)).max_by(|a, b| a.0.total_cmp(&b.0));
     let nearest = nearest.filter(|&(likeness, _)| likeness > 0.85).map(|(_, known)| format!(" (did you mean `{known}`?)"));
     let known = names().collect::<Vec<_>>().join(", ");
-    TextError::UnknownPreTokenizer { found: name.to_owned(), nearest: nearest.unwrap_or_default(), known }
+    TextError::UnknownPreTokenizer { found: one_line(name, 80), nearest: nearest.unwrap_or_default(), known }
 }
 
 fn compile(rule: &Rule) -> Step {
