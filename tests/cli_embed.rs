@@ -82,6 +82,7 @@ fn a_text_beyond_the_models_positions_is_refused_with_both_numbers_or_cut() {
 fn an_encoder_continues_no_text_and_a_decoder_can_be_pooled() {
     let encoder = || contains("bert is an encoder").and(contains("kinglet embed"));
     kinglet("run", "bert", &["a bird"]).assert().code(1).stdout("").stderr(encoder());
+    kinglet("chat", "bert", &[]).assert().code(1).stdout("").stderr(encoder());
     kinglet("logits", "bert", &["--tokens", "1,2", "-o", "/dev/null/none/x"]).assert().code(1).stderr(encoder());
     assert_eq!(numbers(&stdout(&mut kinglet("embed", "tiny.gguf", &["The kinglet is a tiny bird."]))).len(), 64);
 }

@@ -81,26 +81,24 @@ impl<'a> Candidates<'a> {
         if changes.is_empty() {
             return;
         }
-        if self.place == Place::Row {
-            self.buffers.edited.clear();
-            self.buffers.edited.extend_from_slice(self.row);
-            self.place = Place::Edited;
-        }
-        if self.place == Place::Edited {
-            for (token, value) in changes {
-                if let Some(logit) = self.buffers.edited.get_mut(token.index()).filter(|logit| logit.is_finite()) {
-                    *logit = change(*logit, value);
+        match self.copy() {
+            Some(row) => {
+                for (token, value) in changes {
+                    if let Some(logit) = row.get_mut(token.index()).filter(|logit| logit.is_finite()) {
+                        *logit = change(*logit, value);
+                    }
                 }
             }
-        } else {
-            self.edit_list(|c| changes.get(&c.token).map_or(c.logit, |value| change(c.logit, value)));
+            None => self.edit_list(|c| changes.get(&c.token).map_or(c.logit, |value| change(c.logit, value))),
         }
     }
 
-    /// Sets every logit to `change(logit)`.
+    /// Sets every logit to `change(logit)`, which leaves what is no finite number as it is.
     pub(super) fn edit_all(&mut self, change: impl Fn(f32) -> f32) {
-        self.list();
-        self.edit_list(|c| change(c.logit));
+        match self.copy() {
+            Some(row) => row.iter_mut().for_each(|logit| *logit = change(*logit)),
+            None => self.edit_list(|c| change(c.logit)),
+        }
     }
 
     /// Keeps the likeliest candidate only.
@@ -204,19 +202,21 @@ impl<'a> Candidates<'a> {
     /// probability among the candidates.
     pub(super) fn pick(&mut self, chance: f64) -> Option<(TokenId, f64)> {
         let softmax = self.softmax()?;
-        let mut left = chance * softmax.total;
-        let mut last = None;
-        for c in self.list().iter() {
-            let weight = f64::from(exp(c.logit - softmax.max));
-            if weight > 0.0 {
-                last = Some((c.token, weight / softmax.total));
-                left -= weight;
-            }
-            if left < 0.0 {
-                break;
-            }
+        let chosen = match self.dense() {
+            Some(row) => select::at_mass(row, softmax.max, chance * softmax.total),
+            None => select::at_weight(self.buffers.list.iter().copied(), softmax.max, chance * softmax.total),
+        }?;
+        Some((chosen.token, softmax.probability(chosen.logit)))
+    }
+
+    /// A copy of the row that may be changed, as long as no list was made.
+    fn copy(&mut self) -> Option<&mut [f32]> {
+        if self.place == Place::Row {
+            self.buffers.edited.clear();
+            self.buffers.edited.extend_from_slice(self.row);
+            self.place = Place::Edited;
         }
-        last
+        (self.place == Place::Edited).then_some(&mut self.buffers.edited[..])
     }
 
     /// The whole row, as long as no list was made.

@@ -6,6 +6,8 @@ use std::cmp::Ordering;
 
 use super::exp::exp;
 use crate::types::TokenId;
+use kinglet_quant::isa::{Isa, Level, Op};
+use std::sync::LazyLock;
 
 /// A token that may still be chosen, with its logit as the samplers so far have left it (always finite).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,21 +104,74 @@ pub(super) fn keep_likeliest(list: &mut Vec<Candidate>, k: usize) -> Option<Cand
     last
 }
 
+/// Logits whose weights are summed in f32.
+const STRETCH: usize = 16 * BLOCK;
+
 /// Σ exp(logit - max) over the finite logits, `max` being the largest of them. Stretches are summed in f32, their sums in f64,
 /// always in the same order.
 pub(super) fn sum_exp(logits: &[f32], max: f32) -> f64 {
-    const STRETCH: usize = 16 * BLOCK;
-    let sum_stretch = |stretch: &[f32]| {
-        let (blocks, rest) = stretch.as_chunks::<BLOCK>();
+    logits.chunks(STRETCH).map(|stretch| sum_stretch(stretch, max)).sum()
+}
+
+fn sum_stretch(stretch: &[f32], max: f32) -> f64 {
+    static LEVEL: LazyLock<Level> = LazyLock::new(|| Level::detect().unwrap_or(Level::Scalar));
+    LEVEL.run_vectors(SumExp { stretch, max })
+}
+
+/// One stretch of [`sum_exp`]. Nothing in it depends on the level but how many lanes the compiler takes at a time.
+struct SumExp<'a> {
+    stretch: &'a [f32],
+    max: f32,
+}
+
+impl Op for SumExp<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) -> f64 {
+        let (blocks, rest) = self.stretch.as_chunks::<BLOCK>();
         let mut lanes = [0f32; BLOCK];
         for block in blocks {
             for (lane, &x) in lanes.iter_mut().zip(block) {
-                *lane += exp(x - max);
+                *lane += exp(x - self.max);
             }
         }
-        f64::from(lanes.iter().sum::<f32>() + rest.iter().map(|&x| exp(x - max)).sum::<f32>())
-    };
-    logits.chunks(STRETCH).map(sum_stretch).sum()
+        f64::from(lanes.iter().sum::<f32>() + rest.iter().map(|&x| exp(x - self.max)).sum::<f32>())
+    }
+}
+
+/// The token of a whole row at which [`sum_exp`], in the order of the ids, passes `mass`; the last one with any weight where rounding
+/// leaves it short. Only the stretch with that token is looked at closely.
+pub(super) fn at_mass(logits: &[f32], max: f32, mass: f64) -> Option<Candidate> {
+    let (mut left, mut place) = (mass, None);
+    for (i, stretch) in logits.chunks(STRETCH).enumerate() {
+        let weight = sum_stretch(stretch, max);
+        if weight > 0.0 {
+            place = Some((i * STRETCH, stretch, left));
+            left -= weight;
+        }
+        if left < 0.0 {
+            break;
+        }
+    }
+    let (first, stretch, left) = place?;
+    at_weight(stretch.iter().enumerate().map(|(i, &logit)| candidate(first + i, logit)), max, left)
+}
+
+/// The candidate at which the running sum of weights passes `mass`; the last one with any weight where it never does.
+pub(super) fn at_weight(candidates: impl Iterator<Item = Candidate>, max: f32, mass: f64) -> Option<Candidate> {
+    let (mut left, mut last) = (mass, None);
+    for c in candidates {
+        let weight = f64::from(exp(c.logit - max));
+        if weight > 0.0 {
+            last = Some(c);
+            left -= weight;
+        }
+        if left < 0.0 {
+            break;
+        }
+    }
+    last
 }
 
 fn candidate(index: usize, logit: f32) -> Candidate {

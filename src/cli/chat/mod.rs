@@ -97,8 +97,8 @@ impl Command for Chat {
             let failure = Failure::usage(format!("{family} reads a text and writes another one: it holds no conversation"));
             return Err(failure.hint("kinglet run \"translate English to German: The house is wonderful.\""));
         }
-        model.chat_template().map_err(|e| Failure::from(e).hint("`kinglet run --raw` continues a text without a template"))?;
         let session = self.context.session(&model)?;
+        model.chat_template().map_err(|e| Failure::from(e).hint("`kinglet run --raw` continues a text without a template"))?;
         let opened = begin.elapsed();
         let (generated, retries, last, pins, told) = (0, 0, 0..0, Vec::new(), false);
         let mut room =
