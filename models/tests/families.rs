@@ -336,10 +336,11 @@ fn alibi_has_the_papers_slopes_for_any_number_of_heads() {
         other => panic!("{name}: {other:?}"),
     };
     let six = [2, 4, 6, 8, 1, 3].map(|i| 0.5f32.powi(i));
-    for name in ["bloom", "bloom.gguf", "mpt", "mpt.gguf"] {
+    for name in ["bloom", "bloom.gguf", "mpt", "mpt.gguf", "baichuan-alibi", "baichuan-alibi.gguf"] {
         assert_eq!(slopes(name), six, "{name}");
         assert!(spec(name).layers[0].attention.rope.is_none());
     }
+    assert!(spec("baichuan").layers[0].attention.bias.is_none() && rope(&spec("baichuan"), 0).base == 10_000.0);
     assert_eq!(slopes("falcon-alibi"), six.map(|slope| slope * (1.0 / 4f32.sqrt())));
     let steep = [0.75, 1.5, 2.25, 3.0, 0.375].map(|power: f64| (-power).exp2() as f32);
     assert_eq!((slopes("mpt-steep"), spec("mpt-steep").layers[0].attention.scale), (steep.to_vec(), 0.7));

@@ -166,6 +166,11 @@ fn layers_that_no_published_model_has_are_refused() {
     assert!(
         refusal(&bloom).starts_with("`apply_residual_connection_post_layernorm` is true: blocks are added to the residual stream only")
     );
+    let second = Memory::of("baichuan")
+        .with("vocab_size", Value::Int(125_696))
+        .with_shape("model.embed_tokens.weight", &[125_696, 16])
+        .with_shape("lm_head.weight", &[125_696, 16]);
+    assert!(refusal(&second).starts_with("`vocab_size` is 125696: Baichuan 2 scales the rows of lm_head"), "{}", refusal(&second));
     let prefix = Memory::of("mpt").with("attn_config.prefix_lm", Value::Bool(true));
     assert!(refusal(&prefix).starts_with("`attn_config.prefix_lm` is true"));
     // Without ALiBi there must be learned positions.

@@ -1,5 +1,6 @@
 //! The list of families, and the way from a file's architecture to one of them.
 
+mod baichuan;
 mod bert;
 mod bloom;
 mod cohere;
@@ -80,6 +81,7 @@ pub const FAMILIES: &[Family] = &[
     falcon::FAMILY,
     mpt::FAMILY,
     bloom::FAMILY,
+    baichuan::FAMILY,
     t5::FAMILY,
     bert::FAMILY,
     nomicbert::FAMILY,
