@@ -115,6 +115,7 @@ impl<'a> Decoder<'a> {
             logit_softcap: None,
             residual_scale: 1.0,
             encoder: None,
+            convolution: None,
         })
     }
 

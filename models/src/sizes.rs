@@ -1,7 +1,7 @@
 //! The sizes that every decoder has, read from either layout, with a family's defaults where `config.json` leaves them out.
 
 use crate::error::ModelError;
-use crate::names;
+use crate::names::{self, Key};
 use crate::reader::{Reader, limits, shown, wrong};
 use crate::spec::{Activation, NormKind};
 
@@ -134,7 +134,7 @@ fn d_head(file: &Reader, defaults: &Defaults, d_model: usize, n_heads: usize) ->
 }
 
 /// The activations by the names of `config.json`.
-const ACTIVATIONS: [(&str, Activation); 8] = [
+const ACTIVATIONS: [(&str, Activation); 9] = [
     ("silu", Activation::Silu),
     ("swish", Activation::Silu),
     ("gelu_pytorch_tanh", Activation::GeluTanh),
@@ -143,21 +143,29 @@ const ACTIVATIONS: [(&str, Activation); 8] = [
     ("gelu", Activation::Gelu),
     ("gelu_python", Activation::Gelu),
     ("relu", Activation::Relu),
+    ("tanh", Activation::Tanh),
 ];
 
 /// GGUF has a key for it in few architectures (ModernBERT's). Gemma's `hidden_activation` goes before a `hidden_act` that older files
 /// kept beside it.
 fn activation(file: &Reader, default: Activation) -> Result<Activation, ModelError> {
     for key in [names::GEMMA_ACTIVATION, names::ACTIVATION] {
-        let Some(name) = file.text(key)? else { continue };
-        return match ACTIVATIONS.iter().find(|(known, _)| *known == name) {
-            Some((_, activation)) => Ok(*activation),
-            None => {
-                let known: Vec<_> = ACTIVATIONS.iter().map(|(known, _)| *known).collect();
-                let key = file.spell(key).unwrap_or_default();
-                Err(wrong(&key, format!("one of {}", known.join(", ")), shown(&crate::Value::Text(name))))
-            }
-        };
+        if let Some(activation) = activation_at(file, key)? {
+            return Ok(activation);
+        }
     }
     Ok(default)
+}
+
+/// The activation that `key` names, if the file has it.
+pub(crate) fn activation_at(file: &Reader, key: Key) -> Result<Option<Activation>, ModelError> {
+    let Some(name) = file.text(key)? else { return Ok(None) };
+    match ACTIVATIONS.iter().find(|(known, _)| *known == name) {
+        Some((_, activation)) => Ok(Some(*activation)),
+        None => {
+            let known: Vec<_> = ACTIVATIONS.iter().map(|(known, _)| *known).collect();
+            let key = file.spell(key).unwrap_or_default();
+            Err(wrong(&key, format!("one of {}", known.join(", ")), shown(&crate::Value::Text(name))))
+        }
+    }
 }

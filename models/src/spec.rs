@@ -33,6 +33,8 @@ pub struct Spec {
     pub embedding_norm: Option<Norm>,
     /// One recipe per layer, first layer first.
     pub layers: Vec<Layer>,
+    /// Beside the first layer (DeBERTa v2).
+    pub convolution: Option<Convolution>,
     /// The norm after the last layer. Where each layer ends in one ([`Residual::Normed`]) there is none.
     pub final_norm: Option<Norm>,
     /// `[d_embedding, d_model]`: narrows the stream again before the output matrix.
@@ -47,6 +49,20 @@ pub struct Spec {
     pub residual_scale: f32,
     /// What reads another text first (T5); decoders by themselves have none. Each of `layers` attends to what it gives.
     pub encoder: Option<Encoder>,
+}
+
+/// A convolution over the tokens' embeddings, whose output joins the stream after the first layer: `x = norm(x + act(W * embeddings + b))`.
+/// What lies beyond the text counts as zero.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Convolution {
+    /// `[d_model, d_model, kernel]`, output by input channel by place, and its bias.
+    pub projection: Projection,
+    /// Tokens it sees at a time, the middle one its own; odd.
+    pub kernel: usize,
+    /// On its output.
+    pub activation: Activation,
+    /// On the sum.
+    pub norm: Norm,
 }
 
 /// Layers that turn a text into states, one for each token, which the decoder's layers attend to. They begin with the same embedding.
@@ -288,6 +304,8 @@ pub enum Activation {
     Gelu,
     /// `max(x, 0)`.
     Relu,
+    /// `tanh x`.
+    Tanh,
 }
 
 /// A mixture of experts.

@@ -85,8 +85,14 @@ fn debertas_distances_are_met_by_queries_and_keys() {
     assert_eq!((apart.span, apart.buckets, apart.reach, apart.keys.is_some()), (60, false, 60, false));
     assert_eq!(apart.queries.unwrap().weight.name, "deberta.encoder.layer.1.attention.self.pos_query_proj.weight");
     assert_eq!(spec("deberta").layers[0].attention.scale, 1.0 / 24f32.sqrt());
-    let convolved = Memory::of("deberta").with("conv_kernel_size", Value::Int(3)).resolve();
-    assert!(matches!(convolved, Err(ModelError::Unsupported { key, .. }) if key == "conv_kernel_size"));
+    assert!(spec("deberta").convolution.is_none());
+    let convolution = |name: &str| spec(name).convolution.map(|convolution| (convolution.kernel, convolution.activation));
+    assert_eq!(convolution("deberta-convolved"), Some((3, Activation::Gelu)));
+    assert_eq!(convolution("deberta-wide"), Some((5, Activation::Tanh)));
+    let even = Memory::of("deberta-convolved").with("conv_kernel_size", Value::Int(4)).resolve().unwrap_err().to_string();
+    assert!(even.contains("conv_kernel_size") && even.contains("odd"), "{even}");
+    let grouped = Memory::of("deberta-convolved").with("conv_groups", Value::Int(2)).resolve();
+    assert!(matches!(grouped, Err(ModelError::Unsupported { key, .. }) if key == "conv_groups"));
     for buckets in [2, 300] {
         assert!(Memory::of("deberta").with("position_buckets", Value::Int(buckets)).resolve().is_err(), "{buckets}");
     }

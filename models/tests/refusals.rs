@@ -132,7 +132,7 @@ fn keys_and_tensors_are_named_in_the_familys_own_spelling() {
             "activation",
             text("mish"),
             "`activation`: expected one of silu, swish, gelu_pytorch_tanh, gelu_new, gelu_fast, gelu, \
-            gelu_python, relu, found `mish`",
+            gelu_python, relu, tanh, found `mish`",
         ),
         ("falcon-grouped", "num_kv_heads", Value::Int(3), "`num_kv_heads`: expected a divisor of the 4 query heads, found 3"),
         ("mpt", "attn_config.clip_qkv", Value::Int(-2), "`attn_config.clip_qkv`: expected a number above zero, found -2.0"),

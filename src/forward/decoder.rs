@@ -3,6 +3,7 @@
 
 use super::attend::{AttentionScratch, AttentionStep};
 use super::batch::{Rows, Segment};
+use super::convolve::Convolution;
 use super::embed::Embedding;
 use super::encode::{CrossWeights, EncoderWeights};
 use super::input::Input;
@@ -39,6 +40,7 @@ pub struct Decoder {
     pub(super) embedding: Embedding,
     pub(super) encoder: Option<EncoderWeights>,
     pub(super) layers: Vec<LayerWeights>,
+    pub(super) convolution: Option<Convolution>,
     final_norm: Option<NormWeights>,
     pub(super) output_projection: Option<Product>,
     output: Option<Product>,
@@ -128,6 +130,8 @@ pub struct Workspace {
     pub(super) attended: Vec<f32>,
     /// What the last block gave, to be added to the residual stream.
     pub(super) step: Vec<f32>,
+    /// What the convolution gave, to be added after the first layer.
+    pub(super) beside: Vec<f32>,
     pub(super) hidden: Vec<f32>,
     pub(super) middle: Input,
 }
@@ -153,6 +157,7 @@ impl Decoder {
             embedding: Embedding::find(file, &spec)?,
             encoder: spec.encoder.as_ref().map(|encoder| EncoderWeights::find(file, encoder, d_model)).transpose()?,
             layers: spec.layers.iter().map(|layer| LayerWeights::find(file, layer, d_model)).collect::<Result<_, _>>()?,
+            convolution: spec.convolution.as_ref().map(|recipe| Convolution::find(file, recipe, d_model)).transpose()?,
             final_norm: spec.final_norm.as_ref().map(|norm| NormWeights::read(file, norm, d_model)).transpose()?,
             output_projection: projection.map(|narrow| Product::find(file, &[(narrow, d_embedding)], d_model)).transpose()?,
             output: spec.output.as_ref().map(|output| Product::find(file, &[(output, spec.n_vocab)], d_embedding)).transpose()?,
@@ -264,6 +269,9 @@ impl Decoder {
         work: &mut Workspace,
     ) -> Result<Option<Pending<'a>>, Cancelled> {
         let mut pending = None;
+        if let Some(convolution) = &self.convolution {
+            convolution.run(context, rows, work)?;
+        }
         let read: Vec<Arc<Across>> = caches.iter().filter_map(|cache| cache.across().cloned()).collect();
         for (index, layer) in self.layers.iter().enumerate() {
             context.go_on()?;
@@ -272,6 +280,11 @@ impl Decoder {
             let place = Place { layer, index, positions: positions(index), pending, across: &across };
             self.layer(context, &place, rows, &mut caches, work)?;
             pending = Some(layer.pending(&layer.feed_post_norm));
+            if let Some(convolution) = self.convolution.as_ref().filter(|_| index == 0) {
+                self.join(context, (false, false), rows.len(), pending, None, work);
+                std::mem::swap(&mut work.step, &mut work.beside);
+                pending = Some(convolution.pending());
+            }
         }
         Ok(pending)
     }

@@ -4,6 +4,7 @@
 mod attend;
 mod batch;
 mod content;
+mod convolve;
 mod decoder;
 mod embed;
 mod encode;

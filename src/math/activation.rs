@@ -38,6 +38,7 @@ impl Op for Activate<'_> {
             Activation::GeluTanh => self.each::<I, GELU_TANH>(isa),
             Activation::Gelu => self.each::<I, GELU>(isa),
             Activation::Relu => self.each::<I, RELU>(isa),
+            Activation::Tanh => self.each::<I, TANH>(isa),
         }
     }
 }
@@ -46,6 +47,7 @@ const SILU: u8 = 0;
 const GELU_TANH: u8 = 1;
 const GELU: u8 = 2;
 const RELU: u8 = 3;
+const TANH: u8 = 4;
 
 impl Activate<'_> {
     #[inline(always)]
@@ -75,6 +77,7 @@ fn vector<I: Isa, const KIND: u8>(isa: I, x: I::F) -> I::F {
             sigmoid_gate(isa, x, isa.mul(x, isa.mul_add(isa.mul(x, x), isa.splat(SLOPE * 0.044_715), isa.splat(SLOPE))))
         }
         GELU => gelu(isa, x),
+        TANH => isa.tanh(x),
         _ => isa.max(x, isa.splat(0.0)),
     }
 }
@@ -112,6 +115,7 @@ mod tests {
             Activation::GeluTanh => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh()),
             Activation::Gelu => 0.5 * x * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2),
             Activation::Relu => x.max(0.0),
+            Activation::Tanh => x.tanh(),
         }
     }
 
@@ -120,7 +124,7 @@ mod tests {
         let x: Vec<f32> = (-400..=400).map(|i| i as f32 / 20.0).collect();
         let up: Vec<f32> = x.iter().map(|x| 1.0 + x.cos()).collect();
         for level in Level::available() {
-            for activation in [Activation::Silu, Activation::GeluTanh, Activation::Gelu, Activation::Relu] {
+            for activation in [Activation::Silu, Activation::GeluTanh, Activation::Gelu, Activation::Relu, Activation::Tanh] {
                 for up in [Some(&up[..]), None] {
                     let mut y = vec![0.0; x.len()];
                     Activate { activation, x: &x, up, y: &mut y }.run(level);

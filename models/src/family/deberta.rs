@@ -8,8 +8,8 @@ use crate::error::ModelError;
 use crate::metadata::Value;
 use crate::names::{self, Dialect, Key, Name, key, name};
 use crate::reader::{Reader, limits, shown, wrong};
-use crate::sizes::Defaults;
-use crate::spec::{Activation, Attention, Content, Disentangled, NormKind, Spec};
+use crate::sizes::{Defaults, activation_at};
+use crate::spec::{Activation, Attention, Content, Convolution, Disentangled, NormKind, Projection, Spec};
 
 pub(super) const FAMILY: Family = Family { name: "deberta", gguf: &[], hugging_face: &["deberta-v2"], describe };
 
@@ -54,9 +54,18 @@ const REACH: Key = key("", "max_relative_positions");
 const SHARED: Key = key("", "share_att_key");
 const NORMED: Key = key("", "norm_rel_ebd");
 const ABSOLUTE: Key = key("", "position_biased_input");
-const CONVOLUTION: Key = key("", "conv_kernel_size");
+/// Tokens that a convolution may see at a time; published models have 3.
+const WIDEST_KERNEL: usize = 63;
+
+/// 0, or no such key: there is no convolution.
+const KERNEL: Key = key("", "conv_kernel_size");
+const GROUPS: Key = key("", "conv_groups");
+const CONVOLUTION_ACTIVATION: Key = key("", "conv_act");
 const D_EMBEDDING: Key = key("", "embedding_size");
 
+const CONVOLUTION: Name = name("", "encoder.conv.conv.weight");
+const CONVOLUTION_BIAS: Name = name("", "encoder.conv.conv.bias");
+const CONVOLUTION_NORM: Name = name("", "encoder.conv.LayerNorm");
 const DISTANCES: Name = name("", "encoder.rel_embeddings");
 const DISTANCE_NORM: Name = name("", "encoder.LayerNorm");
 const DISTANCE_KEYS: Name = name("", "encoder.layer.{}.attention.self.pos_key_proj");
@@ -66,9 +75,6 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let file = &file.speaking(&DIALECT);
     let refuse =
         |key, found: usize, why| Err(ModelError::Unsupported { key: file.spell(key).unwrap_or_default(), found: found.to_string(), why });
-    if let Some(kernel) = file.length(CONVOLUTION)? {
-        return refuse(CONVOLUTION, kernel, "the convolution beside the first layer (v2 xlarge) is not supported");
-    }
     let decoder = Decoder::read(file, &DEFAULTS)?.encoding().without_final_norm();
     let d_model = decoder.sizes.d_model;
     if let Some(narrow) = file.count(D_EMBEDDING, limits::WIDTH)?.filter(|&width| width != d_model) {
@@ -89,7 +95,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         let attention = decoder.attention(layer, None, None)?;
         let width = attention.n_heads * attention.d_head;
         let content = if relative {
-            let own = |name, of: &crate::Projection| {
+            let own = |name, of: &Projection| {
                 if shared { Ok(of.clone()) } else { decoder.projection(name, layer, [width, d_model], false) }
             };
             Some(Content::Disentangled(Box::new(Disentangled {
@@ -110,7 +116,36 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     })?;
     let absolute = file.flag(ABSOLUTE)?.unwrap_or(true);
     let positions = if absolute { Some(decoder.positions(0)?) } else { None };
-    Ok(Spec { positions, token_type: decoder.token_type()?, embedding_norm: Some(decoder.norm(names::EMBEDDING_NORM, 0)?), ..spec })
+    Ok(Spec {
+        positions,
+        token_type: decoder.token_type()?,
+        embedding_norm: Some(decoder.norm(names::EMBEDDING_NORM, 0)?),
+        convolution: convolution(file, &decoder)?,
+        ..spec
+    })
+}
+
+/// The one beside the first layer (v2's xlarge and xxlarge).
+fn convolution(file: &Reader, decoder: &Decoder) -> Result<Option<Convolution>, ModelError> {
+    let Some(kernel) = file.count_or_off(KERNEL)? else { return Ok(None) };
+    let spelled = |key| file.spell(key).unwrap_or_default();
+    // An even kernel would give one token less than there were.
+    if kernel > WIDEST_KERNEL || kernel.is_multiple_of(2) {
+        return Err(wrong(&spelled(KERNEL), format!("an odd number up to {WIDEST_KERNEL}"), kernel.to_string()));
+    }
+    if let Some(groups) = file.count(GROUPS, limits::WIDTH)?.filter(|&groups| groups != 1) {
+        let why = "a convolution in groups of channels is not supported";
+        return Err(ModelError::Unsupported { key: spelled(GROUPS), found: groups.to_string(), why });
+    }
+    let d_model = decoder.sizes.d_model;
+    let weight = decoder.tensor(CONVOLUTION, 0, &[d_model, d_model, kernel])?;
+    let bias = decoder.tensor(CONVOLUTION_BIAS, 0, &[d_model])?;
+    Ok(Some(Convolution {
+        projection: Projection { weight, bias: Some(bias) },
+        kernel,
+        activation: activation_at(file, CONVOLUTION_ACTIVATION)?.unwrap_or(Activation::Tanh),
+        norm: decoder.norm(CONVOLUTION_NORM, 0)?,
+    }))
 }
 
 /// Whether queries meet distances (`c2p`), and whether keys do (`p2c`): a list, or in older files one text with bars.

@@ -139,6 +139,9 @@ impl Inspect {
         for shape in shapes {
             writeln!(out, "  {shape}")?;
         }
+        if let Some(convolution) = &spec.convolution {
+            writeln!(out, "  a convolution over {} tokens beside the first layer", convolution.kernel)?;
+        }
         if let Some(encoder) = &spec.encoder {
             writeln!(
                 out,

@@ -225,6 +225,7 @@ fn activation(activation: Activation) -> &'static str {
         Activation::GeluTanh => "GELU by tanh",
         Activation::Gelu => "GELU",
         Activation::Relu => "ReLU",
+        Activation::Tanh => "tanh",
     }
 }
 
