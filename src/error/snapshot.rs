@@ -26,12 +26,6 @@ pub enum SnapshotError {
         /// What would do.
         expected: String,
     },
-    /// What an encoder gave has no place in the file.
-    #[error("can't write the session {path}: it has read a text with an encoder, and only what a decoder holds can be saved")]
-    Encoded {
-        /// The file.
-        path: PathBuf,
-    },
     /// Of another model, or of this one computed in another way.
     #[error("the session {path} is of another {what}: {found}, expected {expected}")]
     Other {

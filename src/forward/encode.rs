@@ -87,6 +87,11 @@ impl CrossWeights {
 }
 
 impl Decoder {
+    /// What each layer keeps of a token of the encoder's text; nothing where there is no encoder.
+    pub fn cross_shapes(&self) -> impl Iterator<Item = LayerShape> {
+        self.layers.iter().filter_map(|layer| layer.cross.as_ref()).map(CrossWeights::shape)
+    }
+
     /// Reads `tokens` with the encoder, in one pass, and computes what the decoder's layers see of them, stored as `format` says. `None`
     /// where the pass was cancelled.
     ///

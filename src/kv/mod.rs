@@ -12,7 +12,7 @@ pub use crate::attention::CacheType;
 pub use layer::LayerCache;
 pub use page::{Page, PageSlot};
 pub use ring::{DEFAULT_SINKS, Policy, Ring, Sight};
-pub use snapshot::CacheHeader;
+pub use snapshot::{CacheHeader, Shapes};
 
 use crate::attention::PAGE;
 use crate::error::SessionError;

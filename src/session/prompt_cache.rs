@@ -68,12 +68,13 @@ impl PromptCache {
         Ok(None)
     }
 
-    /// Stores what `session` holds, unless it is short, has let go of tokens, is there already or is larger than the folder may be.
+    /// Stores what `session` holds, unless it is short, depends on an encoder's text too, has let go of tokens, is there already or is
+    /// larger than the folder may be.
     ///
     /// # Errors
     /// Where the folder can't be made or written to.
     pub fn store(&self, model: &Model, session: &mut Session) -> Result<(), Error> {
-        if session.len() < SHORTEST || session.forgotten() > 0 || session.cache_bytes() as u64 > self.bytes {
+        if session.len() < SHORTEST || session.encoded() > 0 || session.forgotten() > 0 || session.cache_bytes() as u64 > self.bytes {
             return Ok(());
         }
         let mut digest = Digest::default();

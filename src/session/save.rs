@@ -11,7 +11,7 @@ use super::{Model, Session, SessionOptions, Stats, budget};
 use crate::error::{Error, SnapshotError, one_line};
 use crate::file::replace;
 use crate::forward::Positions;
-use crate::kv::{Cache, CacheHeader, LayerShape};
+use crate::kv::{Cache, CacheHeader, Shapes};
 use crate::types::TokenId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -41,12 +41,9 @@ impl Session {
     /// Writes the session to `path`; a file that is there is replaced once the new one is complete.
     ///
     /// # Errors
-    /// Where tokens that are not computed yet can't be, the session has read a text with an encoder, or the file can't be written.
+    /// Where tokens that are not computed yet can't be, or the file can't be written.
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        if self.encoded() > 0 {
-            return Err(SnapshotError::Encoded { path: path.into() }.into());
-        }
         self.catch_up_if_any()?;
         let (model, positions) = (self.model.fingerprint().to_owned(), positions_fingerprint(&self.positions));
         let description = Description { model, positions, tokens: self.tokens.clone(), cache: self.cache.header() };
@@ -131,7 +128,7 @@ fn read(model: &Shared, path: &Path, positions: Option<&Arc<Positions>>) -> Resu
     if scheme != positions_fingerprint(&positions) {
         return Err(other("position scheme or context", scheme, positions_fingerprint(&positions)).into());
     }
-    let shapes: Vec<LayerShape> = model.decoder.cache_shapes().collect();
+    let shapes = Shapes { own: model.decoder.cache_shapes().collect(), across: model.decoder.cross_shapes().collect() };
     let n_vocab = model.decoder.spec().n_vocab;
     let in_vocabulary = |token: &TokenId| token.index() < n_vocab;
     if cache.pages_bytes(&shapes) != Some(pages) || tokens.len() != cache.len || !tokens.tokens().iter().all(in_vocabulary) {
