@@ -84,6 +84,11 @@ impl<'a> Reader<'a> {
         (!name.is_empty()).then(|| self.key(name))
     }
 
+    /// What `key` says is not supported, because of `why`.
+    pub fn unsupported(&self, key: Key, found: impl ToString, why: &'static str) -> ModelError {
+        ModelError::Unsupported { key: self.spell(key).unwrap_or_default(), found: found.to_string(), why }
+    }
+
     /// The full key of a common spelling: the family's own that the file has, or the common one if it has that, or the family's first.
     pub fn key(&self, common: &'static str) -> String {
         let mut keys = self.own(common).chain([common]).map(|key| self.prefixed(key));

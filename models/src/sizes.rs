@@ -124,11 +124,10 @@ fn d_head(file: &Reader, defaults: &Defaults, d_model: usize, n_heads: usize) ->
         }
     };
     match file.count(names::D_VALUE, limits::D_HEAD)? {
-        Some(d_value) if d_value != d_head => Err(ModelError::Unsupported {
-            key: file.spell(names::D_VALUE).unwrap_or_default(),
-            found: format!("{d_value} while keys are {d_head} wide"),
-            why: "values must be as wide as keys",
-        }),
+        Some(d_value) if d_value != d_head => {
+            let found = format!("{d_value} while keys are {d_head} wide");
+            Err(file.unsupported(names::D_VALUE, found, "values must be as wide as keys"))
+        }
         _ => Ok(d_head),
     }
 }

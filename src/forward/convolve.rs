@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::file::ModelFile;
 use crate::math::Activate;
 use kinglet_models::Activation;
+use std::iter::repeat_n;
 
 /// The convolution's weights.
 #[derive(Debug)]
@@ -36,15 +37,20 @@ impl Convolution {
         })
     }
 
-    /// Numbers that a row of its product reads.
+    /// Numbers that it gives for a token.
+    pub(super) fn width(&self) -> usize {
+        self.product.outputs()
+    }
+
+    /// Numbers that it reads for a token.
     pub(super) fn input_width(&self) -> usize {
-        self.kernel * self.product.outputs()
+        self.kernel * self.width()
     }
 
     /// Computes it of the embeddings, from `work.x` to `work.beside`. Texts don't reach into each other.
     pub(super) fn run(&self, context: &mut Context<'_, '_>, rows: &Rows, work: &mut Workspace) -> Result<(), Cancelled> {
-        let (d_model, kernel, arithmetic) = (self.product.outputs(), self.kernel, context.arithmetic);
-        let texts: Vec<_> = rows.spans().iter().flat_map(|span| vec![span.first_row..span.first_row + span.len; span.len]).collect();
+        let (d_model, kernel, arithmetic) = (self.width(), self.kernel, context.arithmetic);
+        let texts: Vec<_> = rows.spans().iter().flat_map(|span| repeat_n(span.first_row..span.first_row + span.len, span.len)).collect();
         let x = &work.x;
         let shape = (rows.len(), self.input_width());
         work.input.fill(context.crew, arithmetic, self.product.wants(arithmetic), shape, &mut [], |row, _, y| {

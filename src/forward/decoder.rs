@@ -18,6 +18,7 @@ use crate::file::ModelFile;
 use crate::kv::{Across, Cache, LayerCache, LayerShape};
 use crate::math::{add_scaled, softcap};
 use crate::parallel::Crew;
+use crate::types::TokenId;
 use kinglet_models::{Attention, Residual, Spec};
 use kinglet_quant::Scratch;
 use std::sync::Arc;
@@ -220,9 +221,7 @@ impl Decoder {
     pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<bool, Error> {
         let Means { crew, file, positions, work, mut profile, tap, cancel } = means;
         let rows = Rows::new(segments);
-        if let Some(&token) = rows.tokens().iter().find(|token| token.index() >= self.spec.n_vocab) {
-            return Err(SessionError::UnknownToken { token, n_vocab: self.spec.n_vocab }.into());
-        }
+        self.knows(rows.tokens())?;
         if output == Output::Logits && self.output.is_none() {
             return Err(SessionError::Encoder { family: self.spec.family }.into());
         }
@@ -287,6 +286,18 @@ impl Decoder {
             }
         }
         Ok(pending)
+    }
+
+    /// That all of `tokens` are in the vocabulary.
+    ///
+    /// # Errors
+    /// The first one that is not.
+    pub fn knows(&self, tokens: &[TokenId]) -> Result<(), SessionError> {
+        let n_vocab = self.spec.n_vocab;
+        match tokens.iter().find(|token| token.index() >= n_vocab) {
+            Some(&token) => Err(SessionError::UnknownToken { token, n_vocab }),
+            None => Ok(()),
+        }
     }
 
     /// That the model has positions for `context` tokens.

@@ -89,7 +89,12 @@ impl CrossWeights {
 impl Decoder {
     /// What each layer keeps of a token of the encoder's text; nothing where there is no encoder.
     pub fn cross_shapes(&self) -> impl Iterator<Item = LayerShape> {
-        self.layers.iter().filter_map(|layer| layer.cross.as_ref()).map(CrossWeights::shape)
+        self.crosses().map(CrossWeights::shape)
+    }
+
+    /// The weights of each layer's cross-attention.
+    fn crosses(&self) -> impl Iterator<Item = &CrossWeights> {
+        self.layers.iter().filter_map(|layer| layer.cross.as_ref())
     }
 
     /// Reads `tokens` with the encoder, in one pass, and computes what the decoder's layers see of them, stored as `format` says. `None`
@@ -100,10 +105,7 @@ impl Decoder {
     pub fn encode(&self, means: Means<'_, '_>, tokens: &[TokenId], format: CacheFormat) -> Result<Option<Across>, Error> {
         let Means { crew, file, work, mut profile, cancel, .. } = means;
         let encoder = self.encoder.as_ref().ok_or(SessionError::NoEncoder { family: self.spec.family })?;
-        let n_vocab = self.spec.n_vocab;
-        if let Some(&token) = tokens.iter().find(|token| token.index() >= n_vocab) {
-            return Err(SessionError::UnknownToken { token, n_vocab }.into());
-        }
+        self.knows(tokens)?;
         if tokens.is_empty() {
             return Err(SessionError::Empty.into());
         }
@@ -163,7 +165,7 @@ impl Decoder {
             let (quantised, dense) = cross.kv.wants(self.arithmetic);
             (all.0 || quantised, all.1 || dense)
         };
-        let wants = self.layers.iter().filter_map(|layer| layer.cross.as_ref()).fold((false, false), wants);
+        let wants = self.crosses().fold((false, false), wants);
         self.join(context, wants, n, pending, encoder.final_norm.as_ref(), work);
     }
 
@@ -177,7 +179,7 @@ impl Decoder {
         work: &mut Workspace,
     ) -> Result<Across, Cancelled> {
         let mut layers = Vec::with_capacity(self.layers.len());
-        for cross in self.layers.iter().filter_map(|layer| layer.cross.as_ref()) {
+        for cross in self.crosses() {
             context.go_on()?;
             work.qkv.resize(rows.len() * cross.kv.outputs(), 0.0);
             cross.kv.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, &mut work.qkv);

@@ -23,6 +23,8 @@ struct Widths {
     /// What products read: the stream or attention's output, and the feed-forward block's middle.
     input: usize,
     middle: usize,
+    /// What a convolution gives.
+    beside: usize,
     /// A head with its running softmax.
     heads: usize,
 }
@@ -35,8 +37,7 @@ impl Decoder {
     /// Bytes that a pass of `rows` rows works in on `threads` threads when `context` tokens came before, the logits of one row among them.
     pub fn workspace_bytes(&self, rows: usize, threads: usize, context: usize) -> usize {
         let (widths, d_model) = (self.widths(), self.spec().d_model);
-        let beside = if self.convolution.is_some() { d_model } else { 0 };
-        let floats = 2 * d_model + beside + widths.qkv + widths.attended + widths.hidden + 3 * widths.attended;
+        let floats = 2 * d_model + widths.beside + widths.qkv + widths.attended + widths.hidden + 3 * widths.attended;
         let row = size_of::<f32>() * floats + Input::row_bytes(widths.input) + Input::row_bytes(widths.middle);
         let gathered = self.layers.iter().any(|layer| layer.feed.is_mixture()).then(|| Input::row_bytes(d_model) + 4 * d_model);
         let partials = context.div_ceil(PAGE).saturating_mul(size_of::<f32>() * SPLIT_ROWS * widths.heads);
@@ -50,13 +51,16 @@ impl Decoder {
         let heads = |layer: &LayerWeights| layer.attention.n_heads * layer.attention.d_head;
         let attended = most(&heads);
         let projection = self.output_projection.as_ref().map_or(0, |narrow| narrow.outputs());
+        let convolution = self.convolution.as_ref();
+        let beside = convolution.map_or(0, Convolution::width);
         Widths {
             qkv: most(&|layer| layer.qkv.outputs().max(layer.cross.as_ref().map_or(0, CrossWeights::widest))),
             attended,
             hidden: most(&|layer| layer.feed.hidden_width())
                 .max(projection)
                 .max(self.convolution.as_ref().map_or(0, |_| self.spec().d_model)),
-            input: attended.max(self.spec().d_model).max(self.convolution.as_ref().map_or(0, Convolution::input_width)),
+            input: attended.max(self.spec().d_model).max(convolution.map_or(0, Convolution::input_width)),
+            beside,
             middle: most(&|layer| layer.feed.middle_width()),
             heads: most(&|layer| layer.attention.n_heads * (LayerShape::of(&layer.attention).d_head + 2)),
         }
@@ -73,7 +77,7 @@ impl Workspace {
         let mut all = || -> Result<(), TryReserveError> {
             reserve(&mut self.x, rows * d_model)?;
             reserve(&mut self.step, rows * d_model)?;
-            reserve(&mut self.beside, if decoder.convolution.is_some() { rows * d_model } else { 0 })?;
+            reserve(&mut self.beside, rows * widths.beside)?;
             reserve(&mut self.qkv, rows * widths.qkv)?;
             reserve(&mut self.attended, rows * widths.attended)?;
             reserve(&mut self.hidden, rows * widths.hidden)?;

@@ -3,11 +3,11 @@
 //! blocks in which something passes the bar. A logit that is NaN or infinite is passed over: its token can't be sampled.
 
 use std::cmp::Ordering;
+use std::sync::LazyLock;
 
 use super::exp::exp;
 use crate::types::TokenId;
 use kinglet_quant::isa::{Isa, Level, Op};
-use std::sync::LazyLock;
 
 /// A token that may still be chosen, with its logit as the samplers so far have left it (always finite).
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -203,7 +203,7 @@ impl Session {
     /// # Errors
     /// As [`Session::feed`].
     pub fn feed_until(&mut self, tokens: &[TokenId], cancel: Option<&AtomicBool>, progress: impl FnMut(usize)) -> Result<bool, Error> {
-        self.check(tokens)?;
+        self.model.decoder.knows(tokens)?;
         let before = self.len();
         // A single pass that fails has changed nothing. What leaves the context between several can be had back only from a copy, which
         // shares the pages.
@@ -218,15 +218,6 @@ impl Session {
             }
         }
         result
-    }
-
-    /// That the model knows the tokens.
-    fn check(&self, tokens: &[TokenId]) -> Result<(), Error> {
-        let n_vocab = self.model.decoder.spec().n_vocab;
-        match tokens.iter().find(|token| token.index() >= n_vocab) {
-            Some(&token) => Err(SessionError::UnknownToken { token, n_vocab }.into()),
-            None => Ok(()),
-        }
     }
 
     /// Logits of the next token, `[n_vocab]`.
@@ -337,7 +328,7 @@ impl Session {
     /// # Errors
     /// As [`Session::feed`]. A token that the model doesn't know is refused before anything is forgotten.
     pub fn replace(&mut self, tokens: &[TokenId], cancel: Option<&AtomicBool>, progress: impl FnMut(usize)) -> Result<usize, Error> {
-        self.check(tokens)?;
+        self.model.decoder.knows(tokens)?;
         let common = self.tokens.common_prefix(tokens);
         // The last token is computed again where its logits are not at hand.
         let keep =

@@ -7,8 +7,8 @@
 use super::Family;
 use crate::decoder::Decoder;
 use crate::error::ModelError;
-use crate::metadata::{Layout, Value};
-use crate::names::{Dialect, Key, key};
+use crate::metadata::Layout;
+use crate::names::{self, Dialect, Key, key};
 use crate::reader::Reader;
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
@@ -52,11 +52,8 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let decoder = Decoder::read(file, &DEFAULTS)?;
     let sizes = &decoder.sizes;
     if file.layout == Layout::HuggingFace && sizes.n_vocab == VOCABULARY_2 {
-        return Err(ModelError::Unsupported {
-            key: "vocab_size".into(),
-            found: crate::reader::shown(&Value::Int(VOCABULARY_2 as i64)),
-            why: "Baichuan 2 scales the rows of lm_head to length 1 when it runs; a GGUF file with the scaled matrix can be read",
-        });
+        let why = "Baichuan 2 scales the rows of lm_head to length 1 when it runs; a GGUF file with the scaled matrix can be read";
+        return Err(file.unsupported(names::N_VOCAB, VOCABULARY_2, why));
     }
     let bias = (sizes.n_layers == LAYERS_13B).then(|| Bias::alibi(sizes.n_heads, 8.0));
     let rope = if bias.is_some() { None } else { Some(decoder.rope(RopeStyle::new(Pairing::Adjacent))?) };

@@ -6,7 +6,7 @@ use super::{Family, jinabert};
 use crate::decoder::Decoder;
 use crate::error::ModelError;
 use crate::names::{self, Dialect, Key, Name, key, name};
-use crate::reader::{Reader, excerpt, limits, shown, wrong};
+use crate::reader::{Reader, excerpt, limits, wrong};
 use crate::sizes::Defaults;
 use crate::spec::{Activation, Attention, ClippedVectors, Content, NormKind, PositionEmbedding, Spec};
 
@@ -68,11 +68,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         }
     };
     if file.flag(DECODES)?.unwrap_or(false) {
-        return Err(ModelError::Unsupported {
-            key: file.spell(DECODES).unwrap_or_default(),
-            found: shown(&crate::Value::Bool(true)),
-            why: "this family is read as an encoder only",
-        });
+        return Err(file.unsupported(DECODES, true, "this family is read as an encoder only"));
     }
     let mut decoder = Decoder::read(file, &DEFAULTS)?.encoding().without_final_norm();
     if let Some(keys) = relative {

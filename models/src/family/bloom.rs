@@ -4,9 +4,8 @@
 use super::Family;
 use crate::decoder::Decoder;
 use crate::error::ModelError;
-use crate::metadata::Value;
 use crate::names::{Dialect, Key, Name, key, name};
-use crate::reader::{Reader, shown};
+use crate::reader::Reader;
 use crate::sizes::Defaults;
 use crate::spec::{Activation, Attention, Bias, NormKind, Spec};
 
@@ -56,11 +55,8 @@ const RESIDUAL_OF_NORMED: Key = key("", "apply_residual_connection_post_layernor
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let file = &file.speaking(&DIALECT);
     if file.flag(RESIDUAL_OF_NORMED)?.unwrap_or(false) {
-        return Err(ModelError::Unsupported {
-            key: file.spell(RESIDUAL_OF_NORMED).unwrap_or_default(),
-            found: shown(&Value::Bool(true)),
-            why: "blocks are added to the residual stream only, as in all published models",
-        });
+        let why = "blocks are added to the residual stream only, as in all published models";
+        return Err(file.unsupported(RESIDUAL_OF_NORMED, true, why));
     }
     let decoder = Decoder::read(file, &DEFAULTS)?.with_interleaved_heads();
     let bias = Some(Bias::alibi(decoder.sizes.n_heads, 8.0));

@@ -54,14 +54,14 @@ const REACH: Key = key("", "max_relative_positions");
 const SHARED: Key = key("", "share_att_key");
 const NORMED: Key = key("", "norm_rel_ebd");
 const ABSOLUTE: Key = key("", "position_biased_input");
-/// Tokens that a convolution may see at a time; published models have 3.
-const WIDEST_KERNEL: usize = 63;
-
 /// 0, or no such key: there is no convolution.
 const KERNEL: Key = key("", "conv_kernel_size");
 const GROUPS: Key = key("", "conv_groups");
 const CONVOLUTION_ACTIVATION: Key = key("", "conv_act");
 const D_EMBEDDING: Key = key("", "embedding_size");
+
+/// Tokens that a convolution may see at a time; published models have 3.
+const WIDEST_KERNEL: usize = 63;
 
 const CONVOLUTION: Name = name("", "encoder.conv.conv.weight");
 const CONVOLUTION_BIAS: Name = name("", "encoder.conv.conv.bias");
@@ -73,12 +73,11 @@ const DISTANCE_QUERIES: Name = name("", "encoder.layer.{}.attention.self.pos_que
 
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let file = &file.speaking(&DIALECT);
-    let refuse =
-        |key, found: usize, why| Err(ModelError::Unsupported { key: file.spell(key).unwrap_or_default(), found: found.to_string(), why });
     let decoder = Decoder::read(file, &DEFAULTS)?.encoding().without_final_norm();
     let d_model = decoder.sizes.d_model;
     if let Some(narrow) = file.count(D_EMBEDDING, limits::WIDTH)?.filter(|&width| width != d_model) {
-        return refuse(D_EMBEDDING, narrow, "embeddings of another width than the layers' are not supported in this family");
+        let why = "embeddings of another width than the layers' are not supported in this family";
+        return Err(file.unsupported(D_EMBEDDING, narrow, why));
     }
     let (by_query, by_key) = terms(file)?;
     let relative = file.flag(RELATIVE)?.unwrap_or(false);
@@ -128,14 +127,13 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
 /// The one beside the first layer (v2's xlarge and xxlarge).
 fn convolution(file: &Reader, decoder: &Decoder) -> Result<Option<Convolution>, ModelError> {
     let Some(kernel) = file.count_or_off(KERNEL)? else { return Ok(None) };
-    let spelled = |key| file.spell(key).unwrap_or_default();
     // An even kernel would give one token less than there were.
     if kernel > WIDEST_KERNEL || kernel.is_multiple_of(2) {
-        return Err(wrong(&spelled(KERNEL), format!("an odd number up to {WIDEST_KERNEL}"), kernel.to_string()));
+        let key = file.spell(KERNEL).unwrap_or_default();
+        return Err(wrong(&key, format!("an odd number up to {WIDEST_KERNEL}"), kernel.to_string()));
     }
     if let Some(groups) = file.count(GROUPS, limits::WIDTH)?.filter(|&groups| groups != 1) {
-        let why = "a convolution in groups of channels is not supported";
-        return Err(ModelError::Unsupported { key: spelled(GROUPS), found: groups.to_string(), why });
+        return Err(file.unsupported(GROUPS, groups, "a convolution in groups of channels is not supported"));
     }
     let d_model = decoder.sizes.d_model;
     let weight = decoder.tensor(CONVOLUTION, 0, &[d_model, d_model, kernel])?;

@@ -36,11 +36,7 @@ const TEMPERATURE: Key = key("attention.temperature_scale", "");
 
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
     if let Some(scale) = file.number(TEMPERATURE)?.filter(|&scale| scale != 0.0) {
-        return Err(ModelError::Unsupported {
-            key: file.spell(TEMPERATURE).unwrap_or_default(),
-            found: format!("{scale:?}"),
-            why: "queries that are scaled by their position are not supported",
-        });
+        return Err(file.unsupported(TEMPERATURE, format!("{scale:?}"), "queries that are scaled by their position are not supported"));
     }
     llama::describe_dense("mistral", file, &DEFAULTS, file.in_config(WINDOW))
 }

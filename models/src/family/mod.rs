@@ -36,7 +36,7 @@ mod xglm;
 mod xlnet;
 
 use crate::error::ModelError;
-use crate::metadata::{Layout, Metadata, Value};
+use crate::metadata::{Layout, Metadata};
 use crate::names::{Key, key};
 use crate::reader::{Reader, excerpt, shown};
 use crate::spec::Spec;
@@ -158,7 +158,7 @@ fn refuse_other_masks(file: &Reader, spec: &Spec) -> Result<(), ModelError> {
     };
     for (key, encodes) in [(CAUSAL, false), (BIDIRECTIONAL, true)] {
         if let Some(found) = file.flag(key)?.filter(|found| (*found == encodes) != spec.is_encoder()) {
-            return Err(ModelError::Unsupported { key: file.spell(key).unwrap_or_default(), found: shown(&Value::Bool(found)), why });
+            return Err(file.unsupported(key, found, why));
         }
     }
     Ok(())

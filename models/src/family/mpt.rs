@@ -4,9 +4,8 @@
 use super::Family;
 use crate::decoder::Decoder;
 use crate::error::ModelError;
-use crate::metadata::Value;
 use crate::names::{Dialect, Key, key};
-use crate::reader::{Reader, shown};
+use crate::reader::Reader;
 use crate::sizes::Defaults;
 use crate::spec::{Activation, Attention, Bias, NormKind, Spec};
 
@@ -65,7 +64,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let file = &file.speaking(&DIALECT);
     for (key, why) in REFUSED {
         if file.flag(key)?.unwrap_or(false) {
-            return Err(ModelError::Unsupported { key: file.spell(key).unwrap_or_default(), found: shown(&Value::Bool(true)), why });
+            return Err(file.unsupported(key, true, why));
         }
     }
     let decoder = Decoder::read(file, &DEFAULTS)?;

@@ -4,9 +4,8 @@
 use super::Family;
 use crate::decoder::Decoder;
 use crate::error::ModelError;
-use crate::metadata::Value;
 use crate::names::{self, Dialect, Key, key};
-use crate::reader::{Reader, shown};
+use crate::reader::Reader;
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
 use crate::spec::{Activation, NormKind, Pairing, Spec};
@@ -65,17 +64,16 @@ const EXPERTS: Key = key("", "moe_every_n_layers");
 
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let file = &file.speaking(&DIALECT);
-    let refuse = |key, found: String, why| Err(ModelError::Unsupported { key: file.spell(key).unwrap_or_default(), found, why });
     for (key, why) in REFUSED {
         if file.flag(key)?.unwrap_or(false) {
-            return refuse(key, shown(&Value::Bool(true)), why);
+            return Err(file.unsupported(key, true, why));
         }
     }
     if let Some(factor) = file.number(SCALING)?.filter(|factor| *factor != 0.0) {
-        return refuse(SCALING, format!("{factor:?}"), "a stretched rotation is not supported in this family");
+        return Err(file.unsupported(SCALING, format!("{factor:?}"), "a stretched rotation is not supported in this family"));
     }
     if let Some(every) = file.length(EXPERTS)? {
-        return refuse(EXPERTS, every.to_string(), "experts are not supported in this family");
+        return Err(file.unsupported(EXPERTS, every, "experts are not supported in this family"));
     }
     let decoder = Decoder::read(file, &DEFAULTS)?.encoding().without_final_norm();
     let adjacent = file.flag(INTERLEAVED)?.unwrap_or(false);

@@ -6,7 +6,7 @@ use super::Family;
 use crate::decoder::Decoder;
 use crate::error::ModelError;
 use crate::names::{Dialect, Key, Name, key, name};
-use crate::reader::{Reader, excerpt, shown, wrong};
+use crate::reader::{Reader, excerpt, wrong};
 use crate::sizes::Defaults;
 use crate::spec::{Activation, Attention, Content, Mask, NormKind, Part, Projection, RelativeSinusoids, Spec};
 
@@ -71,8 +71,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         }
     };
     if file.flag(SAME_LENGTH)?.unwrap_or(false) {
-        let (key, found) = (file.spell(SAME_LENGTH).unwrap_or_default(), shown(&crate::Value::Bool(true)));
-        return Err(ModelError::Unsupported { key, found, why: "a query that sees as many keys as all others is not supported" });
+        return Err(file.unsupported(SAME_LENGTH, true, "a query that sees as many keys as all others is not supported"));
     }
     let decoder = Decoder::read(file, &DEFAULTS)?.without_final_norm();
     let decoder = if encodes { decoder.encoding() } else { decoder };
