@@ -4,6 +4,7 @@
 use rustix::time::{ClockId, clock_gettime};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Once;
 use std::time::Duration;
 
 struct Counting;
@@ -60,8 +61,23 @@ pub fn time_of<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, computed() - before)
 }
 
+/// Panics that become errors are not reported: with RUST_BACKTRACE a report reads the program's debug information, megabytes of it, and
+/// that would be counted.
+fn report_only_what_is_no_error() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !kinglet::text::panics_are_errors() {
+                report(panic);
+            }
+        }));
+    });
+}
+
 /// What `work` returns, and the most bytes that it held at a time.
 pub fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    report_only_what_is_no_error();
     let before = HELD.get();
     PEAK.set(before);
     let result = work();

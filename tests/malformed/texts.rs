@@ -65,6 +65,19 @@ fn use_tokenizer(path: &Path, size: usize) {
     });
 }
 
+/// The same with a `tokenizer.json` beside the other files of a model.
+fn use_tokenizer_json(bytes: &[u8]) {
+    SCRATCH.with(|scratch| {
+        for part in ["config.json", "model.safetensors"] {
+            if !scratch.path(part).exists() {
+                scratch.write(part, &read(&format!("models/bert/{part}")));
+            }
+        }
+        scratch.write("tokenizer.json", bytes);
+        use_tokenizer(&scratch.path(""), bytes.len());
+    });
+}
+
 fn render(source: &str) -> Option<String> {
     bounded(source.len(), TEMPLATE, || {
         let template = ChatTemplate::new(source, Some("<s>"), Some("</s>"))?;
@@ -146,15 +159,7 @@ proptest! {
 
     #[test]
     fn a_damaged_tokenizer_json_is_an_error_or_tells_tokens(bytes in damaged(&["models/bert/tokenizer.json"])) {
-        SCRATCH.with(|scratch| {
-            for part in ["config.json", "model.safetensors"] {
-                if !scratch.path(part).exists() {
-                    scratch.write(part, &read(&format!("models/bert/{part}")));
-                }
-            }
-            scratch.write("tokenizer.json", &bytes);
-            use_tokenizer(&scratch.path(""), bytes.len());
-        });
+        use_tokenizer_json(&bytes);
     }
 
     #[test]
@@ -166,6 +171,15 @@ proptest! {
     fn a_template_of_any_pieces_ends_soon(pieces in prop::collection::vec(prop::sample::select(PIECES), 1..8)) {
         render(&pieces.concat());
     }
+}
+
+/// Half of a surrogate pair, where `tokenizers` panics instead of returning its error.
+#[test]
+fn a_tokenizer_json_on_which_the_library_panics_is_an_error() {
+    let whole = String::from_utf8(read("models/bert/tokenizer.json")).expect("JSON is UTF-8");
+    let damaged = whole.replace(r#""type": "WordPiece""#, r#""type": "\ud800""#);
+    assert_ne!(damaged, whole);
+    use_tokenizer_json(damaged.as_bytes());
 }
 
 #[test]
