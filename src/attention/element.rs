@@ -68,6 +68,8 @@ pub struct Part<'a> {
     pub scales: &'a [f16],
     /// The numbers.
     pub numbers: Numbers<'a>,
+    /// What is read after them, asked for while they are used: a long cache comes from memory. May be empty.
+    pub then: &'a [u8],
 }
 
 /// Numbers in their type.
@@ -89,6 +91,8 @@ pub trait Element: Copy + 'static {
     type Number: Copy;
     /// Numbers in one of those.
     const PER_NUMBER: usize;
+    /// Bytes of one of those.
+    const BYTES: usize = size_of::<Self::Number>();
     /// Whether blocks have scales.
     const SCALED: bool;
 

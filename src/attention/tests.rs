@@ -75,7 +75,7 @@ impl Side {
             CacheType::Q8_0 => Numbers::Q8_0(&self.i8s),
             CacheType::Q4_0 => Numbers::Q4_0(&self.nibbles),
         };
-        Part { scales: &self.scales, numbers }
+        Part { scales: &self.scales, numbers, then: &[] }
     }
 }
 

@@ -23,12 +23,6 @@ use std::ops::Range;
 /// Query rows that share each load of a key or a value: with two vectors of keys they are 12 sums, as many as AVX2's registers hold.
 const ROWS: usize = 6;
 
-/// How many tiles ahead keys are asked for.
-const AHEAD: usize = 2;
-
-/// How many keys ahead their values are asked for.
-const VALUES_AHEAD: usize = 16;
-
 /// The softmax of some of a row's keys, not yet divided by its sum: `o / l` is the row's output.
 #[derive(Debug)]
 pub struct Partial<'a> {
@@ -238,15 +232,10 @@ impl Block<'_> {
             for half in 0..E::PER_NUMBER {
                 let q: [&[f32]; R] = std::array::from_fn(|r| &self.q[r * d + base + half * n..][..n]);
                 for i in 0..n {
-                    let at = (base / E::PER_NUMBER + i) * TILE;
-                    let mut k = [isa.splat(0.0); W];
-                    for w in 0..W {
-                        // A long cache comes from memory: the tiles after these are asked for while these are used.
-                        if W > 1 {
-                            isa.fetch(lanes[w], at + AHEAD * d * TILE / E::PER_NUMBER);
-                        }
-                        k[w] = E::load(isa, &lanes[w][at..], half);
-                    }
+                    let line = base / E::PER_NUMBER + i;
+                    let at = line * TILE;
+                    isa.prefetch(self.keys.then, (key * d / E::PER_NUMBER + line * W * I::LANES) * E::BYTES, 1, false);
+                    let k: [I::F; W] = std::array::from_fn(|w| E::load(isa, &lanes[w][at..], half));
                     for r in 0..R {
                         let q = isa.splat(q[r][i]);
                         for w in 0..W {
@@ -411,7 +400,7 @@ impl Block<'_> {
         let stride = d / E::PER_NUMBER;
         let mut sums = [[isa.splat(0.0); R]; W];
         for (key, values) in keys.clone().zip(numbers[keys.start * stride..keys.end * stride].chunks_exact(stride)) {
-            isa.fetch(values, place(at).0 + VALUES_AHEAD * stride);
+            isa.prefetch(self.values.then, (key * stride + place(at).0) * E::BYTES, 1, false);
             let v: [I::F; W] = std::array::from_fn(|w| {
                 let (place, half) = place(at + w * I::LANES);
                 E::load(isa, &values[place..], half)

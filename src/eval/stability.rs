@@ -93,10 +93,10 @@ fn turned(heads: &LayerHeads, all: &[f32], position: u64) -> Vec<f32> {
 /// The tile's output, `[n_heads, rows, d_head]`.
 fn tile(heads: &LayerHeads, (q, k): (&[f32], &[f32]), level: Level) -> Vec<f32> {
     let (attention, d) = (&heads.attention, heads.attention.d_head);
-    let n_kv_heads = attention.n_kv_heads;
-    let mut pages: Vec<Page> = (0..heads.rows.div_ceil(PAGE)).map(|_| Page::new((CacheType::F32, CacheType::F32), n_kv_heads, d)).collect();
+    let page = || Page::new((CacheType::F32, CacheType::F32), attention.n_kv_heads, d);
+    let mut pages: Vec<Page> = (0..heads.rows.div_ceil(PAGE)).map(|_| page()).collect();
     for (index, page) in pages.iter_mut().enumerate() {
-        for mut slot in page.slots_mut(n_kv_heads, index * PAGE) {
+        for mut slot in page.slots_mut(index * PAGE) {
             for row in index * PAGE..heads.rows.min((index + 1) * PAGE) {
                 let head = slot.kv_head;
                 slot.write(row, heads.head(k, row, head), heads.head(&heads.v, row, head));
@@ -117,7 +117,7 @@ fn tile(heads: &LayerHeads, (q, k): (&[f32], &[f32]), level: Level) -> Vec<f32> 
             softcap: attention.softcap,
             slots: Slots { bias: heads.bias.as_ref(), content: None },
             pages: 0..pages.len(),
-            page: |page: usize| pages[page].parts(heads.kv_head(head), n_kv_heads),
+            page: |page: usize| pages[page].parts(heads.kv_head(head)),
             partial,
         });
         output.extend(out.chunks_exact(d).zip(&sum).flat_map(|(row, sum)| row.iter().map(move |x| x / sum)));

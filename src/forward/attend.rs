@@ -13,7 +13,7 @@ use super::linear::Arithmetic;
 use super::positions::LayerPositions;
 use super::profile::Amount;
 use super::tap::Heads;
-use crate::attention::{Attend, Content, PAGE, Partial, Slots, View};
+use crate::attention::{Attend, Content, PAGE, Part, Partial, Slots, View};
 use crate::kv::{CacheFormat, CacheType, LayerCache, LayerShape, PageSlot, Sight};
 use crate::math::hadamard;
 use crate::parallel::{Crew, cut_by_cost};
@@ -217,15 +217,16 @@ impl AttentionStep<'_> {
         items
     }
 
-    /// An item for each page that the rows of a span see, of the spans that `which` picks.
+    /// An item for each page and head that the rows of a span see, of the spans that `which` picks, in the order in which they lie in
+    /// memory: a page's heads side by side.
     fn items_by_page(&self, which: impl Fn(&Span) -> bool) -> Vec<Item> {
         let mut items = Vec::new();
-        for kv_head in 0..self.attention.n_kv_heads {
-            for (index, span) in self.rows.spans().iter().enumerate().filter(|(_, span)| which(span)) {
-                let rows = span.first_row..span.first_row + span.len;
-                for standing in self.standings() {
-                    let item = |page| Item { span: index, kv_head, rows: rows.clone(), standing, pages: page..page + 1 };
-                    items.extend(self.pages(span, &rows, standing).map(item));
+        for (span, of) in self.rows.spans().iter().enumerate().filter(|(_, span)| which(span)) {
+            let rows = of.first_row..of.first_row + of.len;
+            for standing in self.standings() {
+                for page in self.pages(of, &rows, standing) {
+                    let item = |kv_head| Item { span, kv_head, rows: rows.clone(), standing, pages: page..page + 1 };
+                    items.extend((0..self.attention.n_kv_heads).map(item));
                 }
             }
         }
@@ -304,8 +305,8 @@ impl AttentionStep<'_> {
                     let pages = self.pages(&self.rows.spans()[item.span], &item.rows, standing);
                     if !pages.is_empty() {
                         let item = Item { standing, pages, ..item.clone() };
-                        self.pack(&item, scratch);
-                        self.attend(caches[item.span], &item, scratch);
+                        self.pack(&item, item.kv_head..item.kv_head + 1, scratch);
+                        self.attend(caches[item.span], &item, 0, &[], scratch);
                     }
                 }
                 let at = self.place(item);
@@ -314,7 +315,7 @@ impl AttentionStep<'_> {
         });
     }
 
-    /// Items of one page each: every worker leaves its pages' partial softmaxes, the leader merges them page after page.
+    /// Items of one page and head each: every worker leaves their partial softmaxes, the leader merges them page after page.
     fn run_split(&self, crew: &mut Crew<'_>, caches: &[&LayerCache], scratch: &mut [AttentionScratch], items: &[Item], out: &mut [f32]) {
         if items.is_empty() {
             return;
@@ -333,16 +334,17 @@ impl AttentionStep<'_> {
         }
         crew.each(jobs, |_, (items, mut partials, scratch)| {
             let mut packed = None;
-            for item in items {
-                // The pages of one head lie side by side: their queries are packed once.
-                let these = Some((item.span, item.kv_head, item.standing));
+            for (index, item) in items.iter().enumerate() {
+                // The pages of one sequence lie side by side: its queries are packed once.
+                let these = Some((item.span, item.standing));
                 if packed != these {
-                    self.pack(item, scratch);
+                    self.pack(item, 0..self.attention.n_kv_heads, scratch);
                     packed = these;
                 }
-                let n = scratch.views.len();
+                let n = item.rows.len() * group;
                 scratch.clear(n, d);
-                self.attend(caches[item.span], item, scratch);
+                let next = items.get(index + 1).map(|next| caches[next.span].page(next.pages.start).bytes_of(next.kv_head));
+                self.attend(caches[item.span], item, item.kv_head, next.unwrap_or_default(), scratch);
                 let (mine, others) = partials.split_at_mut(n * (d + 2));
                 partials = others;
                 mine[..n].copy_from_slice(&scratch.max);
@@ -355,55 +357,66 @@ impl AttentionStep<'_> {
 
     /// Merges the partial softmaxes of each head's pages, in the order of pages, and divides by the sums.
     fn merge(&self, items: &[Item], partials: &[f32], total: &mut AttentionScratch, out: &mut [f32]) {
-        let d = self.stored();
+        let (d, heads) = (self.stored(), self.attention.n_kv_heads);
         let mut rest = partials;
         for (index, item) in items.iter().enumerate() {
             let n = item.rows.len() * self.group();
             let (mine, others) = rest.split_at(n * (d + 2));
             rest = others;
-            if index == 0 || (items[index - 1].span, items[index - 1].kv_head) != (item.span, item.kv_head) {
-                total.clear(n, d);
+            if index == 0 || items[index - 1].span != item.span {
+                total.clear(heads * n, d);
             }
-            let partial = Partial { max: &mut total.max, sum: &mut total.sum, out: &mut total.out };
+            let rows = item.kv_head * n..(item.kv_head + 1) * n;
+            let numbers = rows.start * d..rows.end * d;
+            let AttentionScratch { max, sum, out: merged, .. } = &mut *total;
+            let partial = Partial { max: &mut max[rows.clone()], sum: &mut sum[rows.clone()], out: &mut merged[numbers.clone()] };
             self.arithmetic.level().run_vectors(Merge { partial, d_head: d, max: &mine[..n], sum: &mine[n..2 * n], out: &mine[2 * n..] });
-            if items.get(index + 1).is_none_or(|next| (next.span, next.kv_head) != (item.span, item.kv_head)) {
-                self.finish(&total.out, &total.sum, &mut out[self.place(item)]);
+            // The same head of the next page comes after the others of this one.
+            if items.get(index + heads).is_none_or(|next| next.span != item.span) {
+                self.finish(&total.out[numbers], &total.sum[rows], &mut out[self.place(item)]);
             }
         }
     }
 
-    /// Goes over the item's pages with its packed queries.
-    fn attend(&self, cache: &LayerCache, item: &Item, scratch: &mut AttentionScratch) {
-        let content = self.positions.content.map(|tables| Content {
-            q: &scratch.q,
-            by_query: tables.by_query.as_ref(),
-            by_key: tables.by_key.as_ref(),
-        });
+    /// Goes over the item's pages with the queries of the `packed`th head in `scratch`; `next` is what is read after them.
+    fn attend(&self, cache: &LayerCache, item: &Item, packed: usize, next: &[u8], scratch: &mut AttentionScratch) {
+        let n = item.rows.len() * self.group();
+        let AttentionScratch { q, views, max, sum, out } = scratch;
+        let q = &q[packed * n * self.stored()..][..n * self.stored()];
+        let content =
+            self.positions.content.map(|tables| Content { q, by_query: tables.by_query.as_ref(), by_key: tables.by_key.as_ref() });
         self.arithmetic.level().run_vectors(Attend {
-            q: &scratch.q,
+            q,
             width: self.stored(),
-            views: &scratch.views,
+            views: &views[packed * n..][..n],
             softcap: self.attention.softcap,
             slots: Slots { bias: self.positions.bias, content },
             pages: item.pages.clone(),
-            page: |page| cache.page(page, item.kv_head),
-            partial: Partial { max: &mut scratch.max, sum: &mut scratch.sum, out: &mut scratch.out },
+            page: |page| {
+                let (keys, values) = cache.page(page).parts(item.kv_head);
+                let then = if page + 1 < item.pages.end { cache.page(page + 1).bytes_of(item.kv_head) } else { next };
+                (keys, Part { then, ..values })
+            },
+            partial: Partial { max, sum, out },
         });
     }
 
-    /// The item's queries, `[rows · group, stored]`, normed, rotated and scaled, and what they see.
-    fn pack(&self, item: &Item, scratch: &mut AttentionScratch) {
+    /// The queries of the item's rows for the key/value heads `kv_heads`, `[kv head][rows · group, stored]`, normed, rotated and scaled, and
+    /// what they see.
+    fn pack(&self, item: &Item, kv_heads: Range<usize>, scratch: &mut AttentionScratch) {
         let (d, stored, group) = (self.d_head(), self.stored(), self.group());
-        scratch.q.resize(item.rows.len() * group * stored, 0.0);
+        scratch.q.resize(kv_heads.len() * item.rows.len() * group * stored, 0.0);
         scratch.views.clear();
         let mut packed = scratch.q.chunks_exact_mut(stored);
-        for row in item.rows.clone() {
-            let queries = &self.qkv[row * self.width()..][..self.attention.n_heads * d];
-            let Sight { keys, at } = self.sight(&self.rows.spans()[item.span], row, item.standing);
-            for (head, q) in (item.kv_head * group..(item.kv_head + 1) * group).zip(&mut packed) {
-                self.prepare(row, head, queries, Some(item.standing), q);
-                q.iter_mut().for_each(|q| *q *= self.attention.scale);
-                scratch.views.push(View { keys: keys.clone(), at, head });
+        for kv_head in kv_heads {
+            for row in item.rows.clone() {
+                let queries = &self.qkv[row * self.width()..][..self.attention.n_heads * d];
+                let Sight { keys, at } = self.sight(&self.rows.spans()[item.span], row, item.standing);
+                for (head, q) in (kv_head * group..(kv_head + 1) * group).zip(&mut packed) {
+                    self.prepare(row, head, queries, Some(item.standing), q);
+                    q.iter_mut().for_each(|q| *q *= self.attention.scale);
+                    scratch.views.push(View { keys: keys.clone(), at, head });
+                }
             }
         }
     }

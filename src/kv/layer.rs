@@ -2,7 +2,7 @@
 
 use super::page::{Page, PageSlot};
 use super::{CacheFormat, LayerShape, Ring, Sight};
-use crate::attention::{PAGE, Part};
+use crate::attention::PAGE;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -104,32 +104,31 @@ impl LayerCache {
         LayerCache { shape, format, kept, pages, first }
     }
 
-    /// Keys and values of `kv_head` in page `page`.
+    /// Page `page`.
     ///
     /// # Panics
-    /// Where the page is not held.
-    pub fn page(&self, page: usize, kv_head: usize) -> (Part<'_>, Part<'_>) {
-        let held = match page.checked_sub(self.first) {
+    /// Where it is not held.
+    pub fn page(&self, page: usize) -> &Page {
+        match page.checked_sub(self.first) {
             Some(place) => &self.pages[place],
             None => &self.kept.iter().find(|(index, _)| *index == page).expect("a page that a query sees is held").1,
-        };
-        held.parts(kv_head, self.shape.n_kv_heads)
+        }
     }
 
     /// The parts of all pages that hold tokens of `positions`, page by page and head by head, to be written. Pages that a fork shares are
     /// copied first.
     pub fn slots_mut(&mut self, positions: Range<usize>) -> Vec<PageSlot<'_>> {
         let pages = positions.start / PAGE..positions.end.div_ceil(PAGE);
-        let (first, n_heads) = (self.first, self.shape.n_kv_heads);
+        let first = self.first;
         let touched = self.pages.iter_mut().enumerate().map(|(i, page)| (i + first, page)).filter(|(i, _)| pages.contains(i));
-        touched.flat_map(|(index, page)| Arc::make_mut(page).slots_mut(n_heads, index * PAGE)).collect()
+        touched.flat_map(|(index, page)| Arc::make_mut(page).slots_mut(index * PAGE)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention::{CacheType, Numbers, TILE};
+    use crate::attention::{CacheType, Numbers, Part, TILE};
 
     /// A ring that never turns.
     fn endless() -> Ring {
@@ -160,7 +159,7 @@ mod tests {
     fn keys_lie_dimension_by_dimension_and_values_token_by_token() {
         let mut cache = cache(None);
         (0..20).for_each(|position| write(&mut cache, &endless(), position, position as f32));
-        let (keys, values) = cache.page(0, 1);
+        let (keys, values) = cache.page(0).parts(1);
         assert_eq!(number(keys, 8 * TILE + 3), 19.0);
         assert_eq!(number(keys, 8 * TILE + TILE + 3), 1.0);
         assert_eq!(number(values, 19 * 8), -19.0);
@@ -171,7 +170,7 @@ mod tests {
         let mut cache = cache(Some(100));
         (0..2000).for_each(|position| write(&mut cache, &endless(), position, position as f32));
         assert_eq!(cache.pages.len(), 2);
-        assert_eq!(number(cache.page(15, 0).1, 8 * 79), -1999.0);
+        assert_eq!(number(cache.page(15).parts(0).1, 8 * 79), -1999.0);
         assert!(!cache.can_truncate(&endless(), 1000) && cache.can_truncate(&endless(), 1999));
     }
 
@@ -183,7 +182,7 @@ mod tests {
         ring.pin(800..810, 1000).unwrap();
         (1000..5000).for_each(|position| write(&mut cache, &ring, position, position as f32));
         assert_eq!(cache.kept.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 6]);
-        assert_eq!(number(cache.page(6, 0).1, 8 * (805 - 768)), -805.0);
+        assert_eq!(number(cache.page(6).parts(0).1, 8 * (805 - 768)), -805.0);
         assert!(cache.pages.len() <= 300usize.div_ceil(PAGE) + 1);
         ring.unpin(&(800..810), 5000);
         write(&mut cache, &ring, 5000, 0.0);
@@ -198,7 +197,7 @@ mod tests {
         write(&mut two, &endless(), 200, 9.0);
         write(&mut one, &endless(), 200, 7.0);
         assert!(Arc::ptr_eq(&one.pages[0], &two.pages[0]));
-        assert_eq!(number(one.page(1, 0).1, 8 * 72), -7.0);
-        assert_eq!(number(two.page(1, 0).1, 8 * 72), -9.0);
+        assert_eq!(number(one.page(1).parts(0).1, 8 * 72), -7.0);
+        assert_eq!(number(two.page(1).parts(0).1, 8 * 72), -9.0);
     }
 }

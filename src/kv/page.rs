@@ -1,31 +1,33 @@
 //! Keys and values of all heads for 128 tokens, in the types the cache was asked for, and the writing of a token into them. What the
-//! tile reads is described at [`Part`].
+//! tile reads is described at [`Part`]. A page is one piece of memory in the order in which decoding reads it: head after head, of each
+//! the keys' scales, the keys, the values' scales, the values.
 
 use crate::attention::{BLOCK, CacheType, Numbers, PAGE, Part, TILE};
 use half::f16;
 use std::io::{self, Read, Write};
+use std::ops::Range;
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Keys and values of one page.
 #[derive(Debug, Clone)]
 pub struct Page {
-    keys: Side,
-    values: Side,
+    lines: Vec<CacheLine>,
+    head: HeadPlan,
+    n_heads: usize,
 }
 
-/// Keys or values of all heads, one head after the other.
-#[derive(Debug, Clone)]
-struct Side {
-    scales: Vec<f16>,
-    numbers: Stored,
-}
+/// A cache line, so that pages begin with one.
+#[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(64))]
+struct CacheLine([u8; 64]);
 
-/// Numbers in their type, owned.
-#[derive(Debug, Clone)]
-enum Stored {
-    F16(Vec<f16>),
-    F32(Vec<f32>),
-    Q8_0(Vec<i8>),
-    Q4_0(Vec<u8>),
+/// What lies where in the memory of a head.
+#[derive(Debug, Clone, Copy)]
+struct HeadPlan {
+    keys: CacheType,
+    values: CacheType,
+    /// Bytes of the keys' scales, the keys, the values' scales and the values: whole lines each.
+    lens: [usize; 4],
 }
 
 /// One head's part of a side, to be written.
@@ -55,17 +57,21 @@ pub struct PageSlot<'a> {
 }
 
 impl Page {
-    /// Zeros for `n_heads` heads of `d_head`.
-    pub fn new((keys, values): (CacheType, CacheType), n_heads: usize, d_head: usize) -> Page {
-        Page {
-            keys: Side::new(keys, n_heads * keys.width(d_head) * PAGE),
-            values: Side::new(values, n_heads * values.width(d_head) * PAGE),
-        }
+    /// Zeros for `n_heads` heads of `width` numbers, whole blocks where a side is quantised.
+    pub fn new((keys, values): (CacheType, CacheType), n_heads: usize, width: usize) -> Page {
+        let head = HeadPlan::new(keys, values, width * PAGE);
+        let lines = CacheLine::new_vec_zeroed(n_heads * head.bytes() / size_of::<CacheLine>()).expect("the cache's size was checked");
+        Page { lines, head, n_heads }
     }
 
-    /// Keys and values of head `head` of `n_heads`.
-    pub fn parts(&self, head: usize, n_heads: usize) -> (Part<'_>, Part<'_>) {
-        (self.keys.part(head, n_heads), self.values.part(head, n_heads))
+    /// Keys and values of head `head`. Nothing is known to be read after the values.
+    pub fn parts(&self, head: usize) -> (Part<'_>, Part<'_>) {
+        self.head.parts(self.bytes_of(head))
+    }
+
+    /// All that is stored for head `head`, in the order in which it is read.
+    pub fn bytes_of(&self, head: usize) -> &[u8] {
+        &self.lines.as_bytes()[head * self.head.bytes()..][..self.head.bytes()]
     }
 
     /// Writes all numbers, little-endian.
@@ -73,7 +79,8 @@ impl Page {
     /// # Errors
     /// Those of `out`.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        [&self.keys, &self.values].into_iter().try_for_each(|side| side.write_to(out))
+        let bytes = self.lines.as_bytes();
+        self.runs().try_for_each(|run| out.write_all(&bytes[run]))
     }
 
     /// Fills all numbers with what [`Page::write_to`] wrote of a page of the same make.
@@ -81,14 +88,78 @@ impl Page {
     /// # Errors
     /// Those of `from`.
     pub fn read_from(&mut self, from: &mut impl Read) -> io::Result<()> {
-        [&mut self.keys, &mut self.values].into_iter().try_for_each(|side| side.read_from(from))
+        let mut runs = self.runs();
+        let bytes = self.lines.as_mut_bytes();
+        runs.try_for_each(|run| from.read_exact(&mut bytes[run]))
+    }
+
+    /// The runs of bytes in a file's order: all heads' scales of keys, all their keys, then the same of values.
+    fn runs(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (plan, n_heads) = (self.head, self.n_heads);
+        (0..4).flat_map(move |run| {
+            let start = plan.lens[..run].iter().sum::<usize>();
+            (0..n_heads).map(move |head| head * plan.bytes() + start..head * plan.bytes() + start + plan.lens[run])
+        })
     }
 
     /// All heads, to be written; the page's first token is at position `start`.
-    pub fn slots_mut(&mut self, n_heads: usize, start: usize) -> impl Iterator<Item = PageSlot<'_>> {
-        let sides = self.keys.parts_mut(n_heads).into_iter().zip(self.values.parts_mut(n_heads));
-        sides.enumerate().map(move |(kv_head, (keys, values))| PageSlot { kv_head, start, keys, values })
+    pub fn slots_mut(&mut self, start: usize) -> impl Iterator<Item = PageSlot<'_>> {
+        let plan = self.head;
+        let heads = self.lines.as_mut_bytes().chunks_exact_mut(plan.bytes().max(1));
+        heads.enumerate().map(move |(kv_head, bytes)| {
+            let (keys, values) = plan.parts_mut(bytes);
+            PageSlot { kv_head, start, keys, values }
+        })
     }
+}
+
+impl HeadPlan {
+    fn new(keys: CacheType, values: CacheType, n: usize) -> Self {
+        let scales = |kind: CacheType| if kind.is_quantised() { n / BLOCK * size_of::<f16>() } else { 0 };
+        let numbers = |kind: CacheType| kind.bytes(n) - scales(kind);
+        HeadPlan { keys, values, lens: [scales(keys), numbers(keys), scales(values), numbers(values)] }
+    }
+
+    fn bytes(&self) -> usize {
+        self.lens.iter().sum()
+    }
+
+    fn parts<'a>(&self, mut bytes: &'a [u8]) -> (Part<'a>, Part<'a>) {
+        let [key_scales, keys, value_scales, values] = self.lens.map(|len| bytes.split_off(..len).unwrap_or_default());
+        let part = |kind, scales, numbers, then| {
+            let numbers = match kind {
+                CacheType::F16 => Numbers::F16(typed(numbers)),
+                CacheType::F32 => Numbers::F32(typed(numbers)),
+                CacheType::Q8_0 => Numbers::Q8_0(typed(numbers)),
+                CacheType::Q4_0 => Numbers::Q4_0(numbers),
+            };
+            Part { scales: typed(scales), numbers, then }
+        };
+        (part(self.keys, key_scales, keys, values), part(self.values, value_scales, values, &[]))
+    }
+
+    fn parts_mut<'a>(&self, mut bytes: &'a mut [u8]) -> (PartMut<'a>, PartMut<'a>) {
+        let [key_scales, keys, value_scales, values] = self.lens.map(|len| bytes.split_off_mut(..len).unwrap_or_default());
+        let part = |kind, scales, numbers| {
+            let numbers = match kind {
+                CacheType::F16 => NumbersMut::F16(typed_mut(numbers)),
+                CacheType::F32 => NumbersMut::F32(typed_mut(numbers)),
+                CacheType::Q8_0 => NumbersMut::Q8_0(typed_mut(numbers)),
+                CacheType::Q4_0 => NumbersMut::Q4_0(numbers),
+            };
+            PartMut { scales: typed_mut(scales), numbers }
+        };
+        (part(self.keys, key_scales, keys), part(self.values, value_scales, values))
+    }
+}
+
+/// A run of bytes as the numbers that it holds.
+fn typed<T: FromBytes + Immutable>(run: &[u8]) -> &[T] {
+    <[T]>::ref_from_bytes(run).expect("runs are whole lines")
+}
+
+fn typed_mut<T: FromBytes + IntoBytes>(run: &mut [u8]) -> &mut [T] {
+    <[T]>::mut_from_bytes(run).expect("runs are whole lines")
 }
 
 impl PageSlot<'_> {
@@ -107,80 +178,6 @@ impl PageSlot<'_> {
 struct Line {
     first: usize,
     step: usize,
-}
-
-impl Side {
-    fn new(kind: CacheType, n: usize) -> Side {
-        let scales = vec![f16::ZERO; if kind.is_quantised() { n / BLOCK } else { 0 }];
-        let numbers = match kind {
-            CacheType::F16 => Stored::F16(vec![f16::ZERO; n]),
-            CacheType::F32 => Stored::F32(vec![0.0; n]),
-            CacheType::Q8_0 => Stored::Q8_0(vec![0; n]),
-            CacheType::Q4_0 => Stored::Q4_0(vec![0; n / 2]),
-        };
-        Side { scales, numbers }
-    }
-
-    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        let f16s = |numbers: &[f16]| numbers.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
-        out.write_all(&f16s(&self.scales))?;
-        out.write_all(&match &self.numbers {
-            Stored::F16(numbers) => f16s(numbers),
-            Stored::F32(numbers) => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            Stored::Q8_0(numbers) => numbers.iter().map(|&x| x as u8).collect(),
-            Stored::Q4_0(numbers) => numbers.clone(),
-        })
-    }
-
-    fn read_from(&mut self, from: &mut impl Read) -> io::Result<()> {
-        fill(&mut self.scales, from, f16::from_le_bytes)?;
-        match &mut self.numbers {
-            Stored::F16(numbers) => fill(numbers, from, f16::from_le_bytes),
-            Stored::F32(numbers) => fill(numbers, from, f32::from_le_bytes),
-            Stored::Q8_0(numbers) => fill(numbers, from, i8::from_le_bytes),
-            Stored::Q4_0(numbers) => from.read_exact(numbers),
-        }
-    }
-
-    fn part(&self, head: usize, n_heads: usize) -> Part<'_> {
-        let numbers = match &self.numbers {
-            Stored::F16(all) => Numbers::F16(nth(all, head, n_heads)),
-            Stored::F32(all) => Numbers::F32(nth(all, head, n_heads)),
-            Stored::Q8_0(all) => Numbers::Q8_0(nth(all, head, n_heads)),
-            Stored::Q4_0(all) => Numbers::Q4_0(nth(all, head, n_heads)),
-        };
-        Part { scales: nth(&self.scales, head, n_heads), numbers }
-    }
-
-    fn parts_mut(&mut self, n_heads: usize) -> Vec<PartMut<'_>> {
-        let mut scales = split(&mut self.scales, n_heads);
-        let mut with_scales = |numbers| PartMut { scales: scales.next().unwrap_or_default(), numbers };
-        match &mut self.numbers {
-            Stored::F16(all) => split(all, n_heads).map(|part| with_scales(NumbersMut::F16(part))).collect(),
-            Stored::F32(all) => split(all, n_heads).map(|part| with_scales(NumbersMut::F32(part))).collect(),
-            Stored::Q8_0(all) => split(all, n_heads).map(|part| with_scales(NumbersMut::Q8_0(part))).collect(),
-            Stored::Q4_0(all) => split(all, n_heads).map(|part| with_scales(NumbersMut::Q4_0(part))).collect(),
-        }
-    }
-}
-
-/// Reads all of `numbers`, of `N` bytes each.
-fn fill<T, const N: usize>(numbers: &mut [T], from: &mut impl Read, number: impl Fn([u8; N]) -> T) -> io::Result<()> {
-    let mut bytes = vec![0; N * numbers.len()];
-    from.read_exact(&mut bytes)?;
-    numbers.iter_mut().zip(bytes.as_chunks().0).for_each(|(x, &bytes)| *x = number(bytes));
-    Ok(())
-}
-
-/// Part `i` of `n` equal ones.
-fn nth<T>(all: &[T], i: usize, n: usize) -> &[T] {
-    let len = all.len() / n;
-    &all[i * len..(i + 1) * len]
-}
-
-fn split<T>(all: &mut [T], n: usize) -> std::slice::ChunksExactMut<'_, T> {
-    let len = all.len() / n;
-    all.chunks_exact_mut(len.max(1))
 }
 
 impl PartMut<'_> {
@@ -229,7 +226,7 @@ mod tests {
 
     /// Number `i` of a token's key (or value), as it was stored for head 1 of 2.
     fn read(page: &Page, key: bool, width: usize, token: usize, i: usize) -> (f32, f32) {
-        let (keys, values) = page.parts(1, 2);
+        let (keys, values) = page.parts(1);
         let part = if key { keys } else { values };
         let line = |n: usize, i: usize| if key { (token / TILE * n + i) * TILE + token % TILE } else { token * n + i };
         let scale = || {
@@ -254,7 +251,7 @@ mod tests {
         for (keys, values) in CacheType::ALL.into_iter().flat_map(|keys| CacheType::ALL.map(|values| (keys, values))) {
             let mut page = Page::new((keys, values), 2, 64);
             for position in [300, 317, 255 + 128] {
-                page.slots_mut(2, 256).nth(1).unwrap().write(position, &x, &y);
+                page.slots_mut(256).nth(1).unwrap().write(position, &x, &y);
                 for i in 0..64 {
                     for (key, want) in [(true, x[i]), (false, y[i])] {
                         let (got, level) = read(&page, key, 64, position - 256, i);

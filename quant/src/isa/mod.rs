@@ -248,8 +248,6 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// Begins to load `lines` cache lines of `bytes` from `at` on: into the first cache where `near`, else the second. Nothing is read,
     /// so they may lie beyond.
     fn prefetch(self, bytes: &[u8], at: usize, lines: usize, near: bool);
-    /// Begins to load the cache line that holds, or would hold, `items[at]` into the first cache. Nothing is read, so `at` may lie beyond.
-    fn fetch<T>(self, items: &[T], at: usize);
 
     /// Up to `LANES` of `x`, and `fill` in the lanes that are left.
     #[inline(always)]

@@ -455,11 +455,6 @@ impl<B: ByteProducts<int32x4x2_t>> Isa for Vectors<B> {
             if near { into_first_cache(line) } else { into_second_cache(line) }
         }
     }
-
-    #[inline(always)]
-    fn fetch<T>(self, items: &[T], at: usize) {
-        into_first_cache(items.as_ptr().wrapping_add(at).cast());
-    }
 }
 
 /// A hint, which reads nothing: the address may be any.

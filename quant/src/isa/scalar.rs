@@ -315,7 +315,4 @@ impl Isa for Scalar {
 
     #[inline]
     fn prefetch(self, _: &[u8], _: usize, _: usize, _: bool) {}
-
-    #[inline]
-    fn fetch<T>(self, _: &[T], _: usize) {}
 }

@@ -378,11 +378,6 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
             unsafe { if near { _mm_prefetch::<_MM_HINT_T0>(line) } else { _mm_prefetch::<_MM_HINT_T1>(line) } }
         }
     }
-
-    #[inline(always)]
-    fn fetch<T>(self, items: &[T], at: usize) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(items.as_ptr().wrapping_add(at).cast()) }
-    }
 }
 
 /// `sum`, of which the compiler knows nothing more, after every sum before it.

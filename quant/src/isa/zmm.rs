@@ -379,9 +379,4 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
             unsafe { if near { _mm_prefetch::<_MM_HINT_T0>(line) } else { _mm_prefetch::<_MM_HINT_T1>(line) } }
         }
     }
-
-    #[inline(always)]
-    fn fetch<T>(self, items: &[T], at: usize) {
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(items.as_ptr().wrapping_add(at).cast()) }
-    }
 }
