@@ -401,8 +401,8 @@ impl AttentionStep<'_> {
         });
     }
 
-    /// The queries of the item's rows for the key/value heads `kv_heads`, `[kv head][rows · group, stored]`, normed, rotated and scaled, and
-    /// what they see.
+    /// The queries of the item's rows for some key/value heads, `[kv head][rows · group, stored]`, normed, rotated and scaled, and what
+    /// they see.
     fn pack(&self, item: &Item, kv_heads: Range<usize>, scratch: &mut AttentionScratch) {
         let (d, stored, group) = (self.d_head(), self.stored(), self.group());
         scratch.q.resize(kv_heads.len() * item.rows.len() * group * stored, 0.0);

@@ -41,9 +41,9 @@ impl LayerCache {
         (self.kept.len() + self.pages.len()) * self.shape.page_bytes(self.format)
     }
 
-    /// Bytes of the pages that are to be made for the tokens before `end`, should none be used again.
-    pub fn missing_bytes(&self, end: usize) -> usize {
-        end.div_ceil(PAGE).saturating_sub(self.first + self.pages.len()) * self.shape.page_bytes(self.format)
+    /// How many pages are to be made for the tokens before `end`, should none be used again, and the bytes of one.
+    pub fn missing(&self, end: usize) -> (usize, usize) {
+        (end.div_ceil(PAGE).saturating_sub(self.first + self.pages.len()), self.shape.page_bytes(self.format))
     }
 
     /// Pages for the tokens before `end`, of which those from `start` on are still to come. A page that token `start` and those after it do

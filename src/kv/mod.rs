@@ -1,11 +1,13 @@
 //! The keys and values of one sequence: for each layer a row of pages, of which only those are kept that a query may still see.
 //! Pages lie at fixed positions (page `i` holds tokens `128 i …`), so that a key's place never changes, attention's partial sums are
 //! the same for ever, and eviction moves nothing.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod layer;
 mod page;
 mod ring;
+#[allow(unsafe_code)]
+mod slab;
 mod snapshot;
 
 pub use crate::attention::CacheType;
@@ -211,9 +213,10 @@ impl Cache {
         if self.policy == Policy::Stop && len > self.bound() {
             return Err(full);
         }
-        let missing = self.layers.iter().map(|layer| layer.missing_bytes(len)).sum();
-        if !can_have(missing) {
-            return Err(SessionError::NoMemory { what: "keys and values of the tokens to come", bytes: missing });
+        let missing: Vec<(usize, usize)> = self.layers.iter().map(|layer| layer.missing(len)).collect();
+        if !slab::can_take(&missing) {
+            let bytes = missing.iter().map(|(pages, bytes)| pages.saturating_mul(*bytes)).fold(0, usize::saturating_add);
+            return Err(SessionError::NoMemory { what: "keys and values of the tokens to come", bytes });
         }
         self.layers.iter_mut().for_each(|layer| layer.reserve(&self.ring, self.len, len));
         Ok(())

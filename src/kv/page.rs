@@ -2,24 +2,20 @@
 //! tile reads is described at [`Part`]. A page is one piece of memory in the order in which decoding reads it: head after head, of each
 //! the keys' scales, the keys, the values' scales, the values.
 
+use super::slab::Memory;
 use crate::attention::{BLOCK, CacheType, Numbers, PAGE, Part, TILE};
 use half::f16;
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Keys and values of one page.
 #[derive(Debug, Clone)]
 pub struct Page {
-    lines: Vec<CacheLine>,
+    memory: Memory,
     head: HeadPlan,
     n_heads: usize,
 }
-
-/// A cache line, so that pages begin with one.
-#[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C, align(64))]
-struct CacheLine([u8; 64]);
 
 /// What lies where in the memory of a head.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +56,7 @@ impl Page {
     /// Zeros for `n_heads` heads of `width` numbers, whole blocks where a side is quantised.
     pub fn new((keys, values): (CacheType, CacheType), n_heads: usize, width: usize) -> Page {
         let head = HeadPlan::new(keys, values, width * PAGE);
-        let lines = CacheLine::new_vec_zeroed(n_heads * head.bytes() / size_of::<CacheLine>()).expect("the cache's size was checked");
-        Page { lines, head, n_heads }
+        Page { memory: Memory::zeros(n_heads * head.bytes()), head, n_heads }
     }
 
     /// Keys and values of head `head`. Nothing is known to be read after the values.
@@ -71,7 +66,7 @@ impl Page {
 
     /// All that is stored for head `head`, in the order in which it is read.
     pub fn bytes_of(&self, head: usize) -> &[u8] {
-        &self.lines.as_bytes()[head * self.head.bytes()..][..self.head.bytes()]
+        &self.memory[head * self.head.bytes()..][..self.head.bytes()]
     }
 
     /// Writes all numbers, little-endian.
@@ -79,8 +74,7 @@ impl Page {
     /// # Errors
     /// Those of `out`.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
-        let bytes = self.lines.as_bytes();
-        self.runs().try_for_each(|run| out.write_all(&bytes[run]))
+        self.runs().try_for_each(|run| out.write_all(&self.memory[run]))
     }
 
     /// Fills all numbers with what [`Page::write_to`] wrote of a page of the same make.
@@ -88,9 +82,7 @@ impl Page {
     /// # Errors
     /// Those of `from`.
     pub fn read_from(&mut self, from: &mut impl Read) -> io::Result<()> {
-        let mut runs = self.runs();
-        let bytes = self.lines.as_mut_bytes();
-        runs.try_for_each(|run| from.read_exact(&mut bytes[run]))
+        self.runs().try_for_each(|run| from.read_exact(&mut self.memory[run]))
     }
 
     /// The runs of bytes in a file's order: all heads' scales of keys, all their keys, then the same of values.
@@ -105,7 +97,7 @@ impl Page {
     /// All heads, to be written; the page's first token is at position `start`.
     pub fn slots_mut(&mut self, start: usize) -> impl Iterator<Item = PageSlot<'_>> {
         let plan = self.head;
-        let heads = self.lines.as_mut_bytes().chunks_exact_mut(plan.bytes().max(1));
+        let heads = self.memory.chunks_exact_mut(plan.bytes());
         heads.enumerate().map(move |(kv_head, bytes)| {
             let (keys, values) = plan.parts_mut(bytes);
             PageSlot { kv_head, start, keys, values }

@@ -1,0 +1,189 @@
+//! Memory for the pages of caches, cut from slabs that the system is asked to keep in huge pages: a long cache is read from end to end for
+//! every token, and pages of 4 KB miss the TLB 500 times as often. Slabs belong to the process, and a place that one session gives back
+//! is another's next one, so that what sessions leave behind is no more than the ends of a few slabs. One of the `unsafe` doors.
+
+use memmap2::{MmapMut, MmapRaw};
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+/// Bytes of a slab, unless one place is larger: some huge pages of 2 MB. Only what has been written takes memory.
+const SLAB: usize = 8 << 20;
+
+/// All slabs that have places in use, by the size of their places.
+static SLABS: LazyLock<Mutex<HashMap<usize, Vec<Slab>>>> = LazyLock::new(Mutex::default);
+
+fn slabs() -> MutexGuard<'static, HashMap<usize, Vec<Slab>>> {
+    // No panic can leave the lists half changed.
+    SLABS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A slab, and which of its places are free.
+struct Slab {
+    map: Arc<MmapRaw>,
+    /// Places that were given back.
+    free: Vec<usize>,
+    /// Places from this one on were never taken, so that they are zeros.
+    fresh: usize,
+    places: usize,
+}
+
+/// Bytes that nobody else has, from the beginning of a cache line on.
+#[derive(Debug)]
+pub(super) struct Memory {
+    map: Arc<MmapRaw>,
+    place: usize,
+    len: usize,
+}
+
+/// Whether the system gives us what these places need, `(how many, bytes of one)`, beside what is free: asked for in one piece and given
+/// back, before it is taken in many.
+pub(super) fn can_take(wanted: &[(usize, usize)]) -> bool {
+    let all = slabs();
+    let mut short: HashMap<usize, usize> = HashMap::new();
+    wanted.iter().for_each(|&(places, len)| *short.entry(len).or_default() += places);
+    let bytes = short.into_iter().map(|(len, places)| {
+        let free: usize = all.get(&len).iter().flat_map(|slabs| slabs.iter()).map(Slab::free).sum();
+        places.saturating_sub(free).saturating_mul(len)
+    });
+    let bytes = bytes.fold(0, usize::saturating_add);
+    bytes == 0 || MmapMut::map_anon(bytes).is_ok()
+}
+
+impl Memory {
+    /// `len` zeros, a whole number of cache lines.
+    pub fn zeros(len: usize) -> Memory {
+        assert!(len > 0 && len.is_multiple_of(64), "{len} bytes are no whole lines");
+        let mut all = slabs();
+        let slabs = all.entry(len).or_default();
+        if let Some(slab) = slabs.iter_mut().find(|slab| !slab.free.is_empty()) {
+            let place = slab.free.pop().expect("it has one");
+            let mut memory = Memory { map: slab.map.clone(), place, len };
+            drop(all);
+            memory.fill(0);
+            return memory;
+        }
+        if !slabs.iter().any(|slab| slab.fresh < slab.places) {
+            slabs.push(Slab::new(len));
+        }
+        let slab = slabs.iter_mut().find(|slab| slab.fresh < slab.places).expect("one was made");
+        slab.fresh += 1;
+        Memory { map: slab.map.clone(), place: slab.fresh - 1, len }
+    }
+}
+
+impl Slab {
+    /// For places of `len` bytes: as many as fit, or one where the system has not got so much.
+    fn new(len: usize) -> Slab {
+        let map = |places: usize| MmapMut::map_anon(places * len).map(|map| (map, places));
+        let (map, places) = map((SLAB / len).max(1)).or_else(|_| map(1)).unwrap_or_else(|error| {
+            // As a vector would, after the cache has asked whether there is enough.
+            panic!("no memory for a page of the cache: {error}")
+        });
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Slab { map: Arc::new(map.into()), free: Vec::new(), fresh: 0, places }
+    }
+
+    /// Places that can be taken.
+    fn free(&self) -> usize {
+        self.free.len() + self.places - self.fresh
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let mut all = slabs();
+        let Some(slabs) = all.get_mut(&self.len) else { return };
+        let Some(at) = slabs.iter().position(|slab| Arc::ptr_eq(&slab.map, &self.map)) else { return };
+        slabs[at].free.push(self.place);
+        if slabs[at].free.len() == slabs[at].fresh {
+            // Nothing in it is used any more: it goes back to the system when this place does.
+            slabs.swap_remove(at);
+        }
+    }
+}
+
+impl Clone for Memory {
+    fn clone(&self) -> Self {
+        let mut copy = Memory::zeros(self.len);
+        copy.copy_from_slice(self);
+        copy
+    }
+}
+
+impl Deref for Memory {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the slab is mapped as long as its `Arc` lives and has room for this place (`Slab::new`, `Memory::zeros`). The place is
+        // this value's alone: it is taken from the list of free ones or from the fresh ones under the lock, and goes back when the value
+        // is dropped; so nobody writes to it while it is borrowed. Its bytes are initialised: the system's zeros, or what was written.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(self.place * self.len), self.len) }
+    }
+}
+
+impl DerefMut for Memory {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`; the value is borrowed mutably, and with it the place.
+        unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(self.place * self.len), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Slabs of places of `len` bytes; each test has a size of its own, as slabs are the process's.
+    fn count(len: usize) -> usize {
+        slabs().get(&len).map_or(0, Vec::len)
+    }
+
+    #[test]
+    fn places_are_apart_and_zero_even_when_used_again() {
+        const LEN: usize = 3 << 20;
+        let mut all: Vec<Memory> = (0..5).map(|_| Memory::zeros(LEN)).collect();
+        assert_eq!(count(LEN), 3);
+        for (i, memory) in all.iter_mut().enumerate() {
+            assert!(memory.iter().all(|&byte| byte == 0) && memory.as_ptr().align_offset(64) == 0);
+            memory.fill(i as u8 + 1);
+        }
+        assert!(all.iter().enumerate().all(|(i, memory)| memory.iter().all(|&byte| byte == i as u8 + 1)));
+        drop(all.remove(1));
+        let again = Memory::zeros(LEN);
+        assert!(count(LEN) == 3 && again.iter().all(|&byte| byte == 0));
+        assert!(all[2].clone().iter().all(|&byte| byte == 4));
+        drop((all, again));
+        assert_eq!(count(LEN), 0);
+    }
+
+    #[test]
+    fn a_place_larger_than_a_slab_has_its_own() {
+        let memory = Memory::zeros(SLAB + 64);
+        assert_eq!((memory.len(), count(SLAB + 64)), (SLAB + 64, 1));
+    }
+
+    #[test]
+    fn threads_take_and_give_back_at_once() {
+        const LEN: usize = 192 << 10;
+        std::thread::scope(|scope| {
+            for thread in 1..=4u8 {
+                scope.spawn(move || {
+                    let mut held: Vec<Memory> = Vec::new();
+                    for turn in 0..300usize {
+                        let mut memory = Memory::zeros(LEN);
+                        assert!(memory.iter().all(|&byte| byte == 0));
+                        memory.fill(thread);
+                        held.push(memory);
+                        if turn % 3 == 2 {
+                            let given_back = held.swap_remove(turn * 7 % held.len());
+                            assert!(given_back.iter().all(|&byte| byte == thread));
+                            held.truncate(60);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(count(LEN), 0);
+    }
+}
