@@ -114,8 +114,8 @@ const REACHES: [(usize, bool); 2] = [(AHEAD, false), (0, true)];
 const LINE: usize = 64;
 
 /// What is to be fetched next. Some rows are one run of memory that is read in 8 or 16 places at once, which no CPU foresees. So the
-/// next rows are fetched from first to last, a little with each sub-block: 6 → 22 GB/s (Zen 4, AVX-512, Q4_1, rows of 576); and short ones
-/// from the second cache into the first: Q8_0 22 → 25, Q4_K 21 → 27, Q5_0 16 → 23 GB/s (rows of 640 and 768, in huge pages).
+/// next rows are fetched from first to last, a little with each sub-block: 6 → 22 GB/s (Zen 4, AVX-512, Q4_1, rows of 576); and short
+/// ones from the second cache into the first: Q8_0 22 → 25, Q4_K 21 → 27, Q5_0 16 → 23 GB/s (rows of 640 and 768, in huge pages).
 #[derive(Clone, Copy)]
 struct Next<'a> {
     bytes: &'a [u8],
@@ -139,7 +139,7 @@ impl<I: Isa, L: Lanes, const C: usize> Sink<I> for Sums<'_, I, L, C> {
         let step = I::LANES * L::TYPE.block_bytes() * Block::LEN / L::TYPE.block_len();
         let Next { bytes, at, reaches } = self.next;
         if I::LANES > 4 {
-            // A loop: from calls without one LLVM makes straight code, mixes the blocks, and spills (Q5_0 from the second cache: 25 → 19 GB/s).
+            // A loop: of calls without one LLVM makes straight code, mixes the blocks, and spills (Q5_0, cached: 25 → 19 GB/s).
             for &(ahead, near) in reaches {
                 isa.prefetch(bytes, at + ahead, step.div_ceil(LINE), near);
             }
