@@ -69,15 +69,17 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
         let columns: [&[Block]; C] = *columns.first_chunk().expect("as many columns as asked for");
         let (stride, block_bytes) = (weights.row_bytes(), L::TYPE.block_bytes());
         let group = I::LANES * stride;
-        let reaches = if group <= NEAR { &REACHES[..] } else { &REACHES[..1] };
-        isa.prefetch(weights.bytes(), 0, (group + AHEAD) / LINE, false);
+        let near = group <= NEAR;
+        // Four rows at a time are streams that a CPU foresees.
+        let twice = I::LANES > 4 && !near && group <= TWICE;
+        isa.prefetch(weights.bytes(), 0, (group + AHEAD) / LINE, near);
         let mut row = 0;
         while row < weights.rows() {
             // The last rows are computed together with some that were computed before, to the same bits.
             let start = row.min(weights.rows() - I::LANES);
             let bytes = &weights.bytes()[start * stride..];
             let rows = Rows::new(bytes, stride, I::LANES);
-            let next = Next { bytes, at: group, reaches };
+            let next = Next { bytes, at: group, near, twice };
             let mut sums = Sums::<I, L, C> { columns, block: 0, next, acc: [[isa.splat(0.0); C]], format: PhantomData };
             let mut at = 0;
             if L::GROUP > 1 {
@@ -99,28 +101,28 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
     }
 }
 
-/// How far beyond the next rows' beginning memory is asked for, into the second cache: what it delivers in half a microsecond, several
-/// times its latency. The first cache waits for few lines at a time: asked for into that one, they came at half the speed (Zen 4: 10 for
-/// 22 GB/s).
+/// Bytes of rows that are fetched from memory into the first cache. With more, fetching there halved the speed (Zen 4: 10 for 22 GB/s):
+/// it waits for few lines at a time.
+const NEAR: usize = 4 << 10;
+
+/// Bytes of rows that fit into the first cache beside those before them, and go there from the second one when they are next.
+const TWICE: usize = 16 << 10;
+
+/// How far beyond the next rows' beginning memory is read: what it delivers in half a microsecond, several times its latency.
 const AHEAD: usize = 12 << 10;
-
-/// Bytes of rows that fit into the first cache beside those before them, and go there when they are next.
-const NEAR: usize = 16 << 10;
-
-/// What is asked for with each sub-block: how far beyond the next rows' beginning, and whether into the first cache.
-const REACHES: [(usize, bool); 2] = [(AHEAD, false), (0, true)];
 
 /// Bytes in a cache line.
 const LINE: usize = 64;
 
 /// What is to be fetched next. Some rows are one run of memory that is read in 8 or 16 places at once, which no CPU foresees. So the
 /// next rows are fetched from first to last, a little with each sub-block: 6 → 22 GB/s (Zen 4, AVX-512, Q4_1, rows of 576); and short
-/// ones from the second cache into the first: Q8_0 22 → 25, Q4_K 21 → 27, Q5_0 16 → 23 GB/s (rows of 640 and 768, in huge pages).
+/// ones from the second cache into the first: Q8_0 21 → 24, Q4_K 21 → 27, Q5_0 16 → 24 GB/s (rows of 640 and 768, in huge pages).
 #[derive(Clone, Copy)]
 struct Next<'a> {
     bytes: &'a [u8],
     at: usize,
-    reaches: &'a [(usize, bool)],
+    near: bool,
+    twice: bool,
 }
 
 /// The running sums of one vector of rows.
@@ -137,15 +139,11 @@ impl<I: Isa, L: Lanes, const C: usize> Sink<I> for Sums<'_, I, L, C> {
     #[inline(always)]
     fn take(&mut self, isa: I, weights: Lanes32<I>) {
         let step = I::LANES * L::TYPE.block_bytes() * Block::LEN / L::TYPE.block_len();
-        let Next { bytes, at, reaches } = self.next;
-        if I::LANES > 4 {
-            // A loop: of calls without one LLVM makes straight code, mixes the blocks, and spills (Q5_0, cached: 25 → 19 GB/s).
-            for &(ahead, near) in reaches {
-                isa.prefetch(bytes, at + ahead, step.div_ceil(LINE), near);
-            }
-        } else {
-            // Four rows are streams that a CPU foresees.
-            isa.prefetch(bytes, at + AHEAD, step.div_ceil(LINE), false);
+        let Next { bytes, at, near, twice } = self.next;
+        // What is a condition here keeps LLVM from mixing the blocks, and from spilling (Q5_0, cached: 26 GB/s with them, 19 without).
+        isa.prefetch(bytes, at + AHEAD, step.div_ceil(LINE), near);
+        if twice {
+            isa.prefetch(bytes, at, step.div_ceil(LINE), true);
         }
         self.next.at += step;
         let mut activations = [&self.columns[0][self.block]; C];
