@@ -45,15 +45,24 @@ impl CacheType {
         if self.is_quantised() { d_head.next_multiple_of(BLOCK) } else { d_head }
     }
 
-    /// Bytes of `n` numbers, whole blocks.
-    pub fn bytes(self, n: usize) -> usize {
-        let scales = n / BLOCK * size_of::<f16>();
+    /// Bytes of the scales of `n` numbers, whole blocks.
+    pub fn scale_bytes(self, n: usize) -> usize {
+        if self.is_quantised() { n / BLOCK * size_of::<f16>() } else { 0 }
+    }
+
+    /// Bytes of `n` numbers, without their scales.
+    pub fn number_bytes(self, n: usize) -> usize {
         match self {
             CacheType::F16 => n * size_of::<f16>(),
             CacheType::F32 => n * size_of::<f32>(),
-            CacheType::Q8_0 => n + scales,
-            CacheType::Q4_0 => n / 2 + scales,
+            CacheType::Q8_0 => n,
+            CacheType::Q4_0 => n / 2,
         }
+    }
+
+    /// Bytes of `n` numbers, whole blocks, and their scales.
+    pub fn bytes(self, n: usize) -> usize {
+        self.scale_bytes(n) + self.number_bytes(n)
     }
 }
 

@@ -213,7 +213,8 @@ impl Cache {
         if self.policy == Policy::Stop && len > self.bound() {
             return Err(full);
         }
-        let missing: Vec<(usize, usize)> = self.layers.iter().map(|layer| layer.missing(len)).collect();
+        // Nearly every token has none: then nothing is asked.
+        let missing: Vec<(usize, usize)> = self.layers.iter().map(|layer| layer.missing(len)).filter(|(pages, _)| *pages > 0).collect();
         if !slab::can_take(&missing) {
             let bytes = missing.iter().map(|(pages, bytes)| pages.saturating_mul(*bytes)).fold(0, usize::saturating_add);
             return Err(SessionError::NoMemory { what: "keys and values of the tokens to come", bytes });

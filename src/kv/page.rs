@@ -107,9 +107,7 @@ impl Page {
 
 impl HeadPlan {
     fn new(keys: CacheType, values: CacheType, n: usize) -> Self {
-        let scales = |kind: CacheType| if kind.is_quantised() { n / BLOCK * size_of::<f16>() } else { 0 };
-        let numbers = |kind: CacheType| kind.bytes(n) - scales(kind);
-        HeadPlan { keys, values, lens: [scales(keys), numbers(keys), scales(values), numbers(values)] }
+        HeadPlan { keys, values, lens: [keys.scale_bytes(n), keys.number_bytes(n), values.scale_bytes(n), values.number_bytes(n)] }
     }
 
     fn bytes(&self) -> usize {

@@ -39,6 +39,9 @@ pub(super) struct Memory {
 /// Whether the system gives us what these places need, `(how many, bytes of one)`, beside what is free: asked for in one piece and given
 /// back, before it is taken in many.
 pub(super) fn can_take(wanted: &[(usize, usize)]) -> bool {
+    if wanted.is_empty() {
+        return true;
+    }
     let all = slabs();
     let mut short: HashMap<usize, usize> = HashMap::new();
     wanted.iter().for_each(|&(places, len)| *short.entry(len).or_default() += places);
@@ -53,22 +56,26 @@ pub(super) fn can_take(wanted: &[(usize, usize)]) -> bool {
 impl Memory {
     /// `len` zeros, a whole number of cache lines.
     pub fn zeros(len: usize) -> Memory {
+        let (mut memory, zero) = Memory::take(len);
+        if !zero {
+            memory.fill(0);
+        }
+        memory
+    }
+
+    /// `len` bytes, and whether they are zeros; else they are what somebody left.
+    fn take(len: usize) -> (Memory, bool) {
         assert!(len > 0 && len.is_multiple_of(64), "{len} bytes are no whole lines");
         let mut all = slabs();
         let slabs = all.entry(len).or_default();
-        if let Some(slab) = slabs.iter_mut().find(|slab| !slab.free.is_empty()) {
-            let place = slab.free.pop().expect("it has one");
-            let mut memory = Memory { map: slab.map.clone(), place, len };
-            drop(all);
-            memory.fill(0);
-            return memory;
-        }
-        if !slabs.iter().any(|slab| slab.fresh < slab.places) {
+        if slabs.iter().all(|slab| slab.free() == 0) {
             slabs.push(Slab::new(len));
         }
-        let slab = slabs.iter_mut().find(|slab| slab.fresh < slab.places).expect("one was made");
-        slab.fresh += 1;
-        Memory { map: slab.map.clone(), place: slab.fresh - 1, len }
+        let slab = slabs.iter_mut().find(|slab| slab.free() > 0).expect("one was made");
+        let given_back = slab.free.pop();
+        let place = given_back.unwrap_or(slab.fresh);
+        slab.fresh = slab.fresh.max(place + 1);
+        (Memory { map: slab.map.clone(), place, len }, given_back.is_none())
     }
 }
 
@@ -106,7 +113,7 @@ impl Drop for Memory {
 
 impl Clone for Memory {
     fn clone(&self) -> Self {
-        let mut copy = Memory::zeros(self.len);
+        let (mut copy, _) = Memory::take(self.len);
         copy.copy_from_slice(self);
         copy
     }
@@ -116,7 +123,7 @@ impl Deref for Memory {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the slab is mapped as long as its `Arc` lives and has room for this place (`Slab::new`, `Memory::zeros`). The place is
+        // SAFETY: the slab is mapped as long as its `Arc` lives and has room for this place (`Slab::new`, `Memory::take`). The place is
         // this value's alone: it is taken from the list of free ones or from the fresh ones under the lock, and goes back when the value
         // is dropped; so nobody writes to it while it is borrowed. Its bytes are initialised: the system's zeros, or what was written.
         unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(self.place * self.len), self.len) }

@@ -3,6 +3,7 @@
 //! The one order of accumulation: sixteen sums, `sum[k mod 16] = fma(w[k], x[k], sum[k mod 16])` for k in order, then the upper half is
 //! added to the lower until one is left. Rows that end before a multiple of 16 are filled with zeros.
 
+use super::direct::{AHEAD, LINE, TWICE};
 use super::output::{Output, Write};
 use super::{Batch, Input};
 use crate::columns::ColumnsMut;
@@ -75,15 +76,9 @@ struct Dense<'a, 'o, 'm, E> {
 /// Columns whose activations stay in cache while all rows go by.
 const COLUMNS: usize = 32;
 
-/// Bytes of a tile's rows up to which it is enough to fetch them when those before are multiplied.
+/// Bytes of a tile's rows up to which it is enough to fetch them when those before are multiplied. Longer ones are asked for as in
+/// `direct.rs`: rows of 4096 in F16 55 → 82 % of the bandwidth, in F32 57 → 75 % (Zen 4, one column).
 const SHORT: usize = 5 << 10;
-
-/// How far beyond the next tile longer ones are asked for, into the second cache (see `direct.rs`). Zen 4, one column, of the bandwidth:
-/// rows of 4096 in F16 55 → 82 %, in F32 57 → 75 %.
-const AHEAD: usize = 12 << 10;
-
-/// Bytes of a tile's rows that fit into the first cache beside those before them.
-const NEAR: usize = 16 << 10;
 
 /// Sums of a product that are kept apart.
 const SUMS: usize = 16;
@@ -175,8 +170,8 @@ impl Tile<'_> {
         // Two vectors for sixteen sums where a vector has eight lanes; the second is not used where it has sixteen.
         let mut sums = [[[isa.splat(0.0); C]; R]; 2];
         let bytes = &self.weights.bytes()[self.row * self.weights.row_bytes()..];
-        let (group, lines) = (R * cols * E::BYTES, (R * SUMS * E::BYTES).div_ceil(64));
-        let (far, near) = (if group > SHORT { lines } else { 0 }, if group <= NEAR { lines } else { 0 });
+        let (group, lines) = (R * cols * E::BYTES, (R * SUMS * E::BYTES).div_ceil(LINE));
+        let (far, near) = (if group > SHORT { lines } else { 0 }, if group <= TWICE { lines } else { 0 });
         let mut k = 0;
         while k + SUMS <= cols {
             if C == 1 {

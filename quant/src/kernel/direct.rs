@@ -106,13 +106,13 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
 const NEAR: usize = 4 << 10;
 
 /// Bytes of rows that fit into the first cache beside those before them, and go there from the second one when they are next.
-const TWICE: usize = 16 << 10;
+pub(super) const TWICE: usize = 16 << 10;
 
 /// How far beyond the next rows' beginning memory is read: what it delivers in half a microsecond, several times its latency.
-const AHEAD: usize = 12 << 10;
+pub(super) const AHEAD: usize = 12 << 10;
 
 /// Bytes in a cache line.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// What is to be fetched next. Some rows are one run of memory that is read in 8 or 16 places at once, which no CPU foresees. So the
 /// next rows are fetched from first to last, a little with each sub-block: 6 → 22 GB/s (Zen 4, AVX-512, Q4_1, rows of 576); and short
