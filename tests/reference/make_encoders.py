@@ -26,6 +26,7 @@ import tokenizers
 import tokenizers.processors
 import torch
 import transformers
+import make_t5
 from make import OUT, POSITIONS, randomise
 from safetensors.torch import load_file, save_file
 
@@ -72,10 +73,12 @@ MODELS = {
         position_embedding_type="relative_key_query"), torch.bfloat16),
     "xlnet": ("XLNetModel", dict(XLNET, n_head=3), torch.float16),
     "xlnet-masked": ("XLNetLMHeadModel", dict(XLNET, n_head=4, clamp_len=90, ff_activation="relu", layer_norm_eps=1e-5), torch.bfloat16),
+    "t5encoder": ("T5EncoderModel", dict(make_t5.SIZES, feed_forward_proj="gated-gelu", relative_attention_num_buckets=10), torch.float16),
+    "t5encoder-umt5": ("UMT5EncoderModel", dict(make_t5.SIZES, d_ff=12, num_heads=2, relative_attention_max_distance=70), torch.bfloat16),
 }  # fmt: skip
 
 # Converted by llama.cpp's own code, which wants keys that the published files have and transformers no longer writes.
-GGUF = ["bert", "bert-roberta", "nomicbert", "jinabert", "modernbert"]
+GGUF = ["bert", "bert-roberta", "nomicbert", "jinabert", "modernbert", "t5encoder"]
 PUBLISHED = {"modernbert": dict(layer_norm_eps=1e-5, global_attn_every_n_layers=3), "nomicbert": dict(
     n_embd=24, n_layer=2, n_head=3, n_inner=20, n_positions=8192, layer_norm_epsilon=1e-12, rotary_emb_base=300.0,
     activation_function="swiglu", causal=False, qkv_proj_bias=False, mlp_fc1_bias=False, mlp_fc2_bias=False, prenorm=False,
@@ -196,9 +199,10 @@ def make(name):
         run = model
     else:
         model_class = getattr(transformers, kind)
-        config = getattr(transformers, kind.removesuffix("Model").removesuffix("ForMaskedLM").removesuffix("LMHead") + "Config")(**sizes)
+        stem = next(kind.removesuffix(end) for end in ("EncoderModel", "LMHeadModel", "Model", "ForMaskedLM") if kind.endswith(end))
+        config = getattr(transformers, stem + "Config")(**sizes)
         model = model_class(config).double()
-        randomise(model, generator)
+        (make_t5.randomise if "T5" in kind else randomise)(model, generator)
         model.to(dtype).save_pretrained(folder)
         exact = {"dtype" if transformers.__version__ >= "5" else "torch_dtype": torch.float64}
         model = model_class.from_pretrained(folder, **exact, attn_implementation="eager").double().eval()

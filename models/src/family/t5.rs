@@ -1,5 +1,6 @@
 //! T5 (Raffel et al. 2020), Flan-T5, mT5 and UMT5: an encoder reads a text, a decoder writes another one and attends to both. Positions are
-//! learned biases for buckets of distances, scores are not scaled, and a head's width is free of the stream's.
+//! learned biases for buckets of distances, scores are not scaled, and a head's width is free of the stream's. Encoders are published by
+//! themselves too, for embeddings.
 //!
 //! The first version has ReLU and multiplies its logits by `1/√d_model`; version 1.1 and all that came after it have a gate, an output
 //! matrix of their own, and no such factor. Layers share the first one's biases, but for UMT5, where each has its own.
@@ -13,7 +14,10 @@ use crate::reader::{Reader, limits, shown, wrong};
 use crate::sizes::Defaults;
 use crate::spec::{Activation, Attention, Bias, CrossAttention, Encoder, FeedForward, Layer, Mask, NormKind, Spec};
 
-pub(super) const FAMILY: Family = Family { name: "t5", gguf: &["t5"], hugging_face: &["t5", "mt5", "umt5"], describe };
+pub(super) const FAMILY: Family = Family { name: "t5", gguf: &["t5", ALONE], hugging_face: &["t5", "mt5", "umt5"], describe };
+
+/// GGUF's architecture of an encoder by itself.
+const ALONE: &str = "t5encoder";
 
 /// `T5Config`. Distances have no end: the first models saw 512 tokens.
 const DEFAULTS: Defaults = Defaults {
@@ -138,6 +142,10 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let multilingual = ["mt5", "umt5"].contains(&file.architecture.as_str());
     let defaults = if multilingual { MULTILINGUAL } else { DEFAULTS };
     let (ours, theirs) = (&file.speaking(&DECODER), &file.speaking(&ENCODER));
+    let no_decoder = file.layout == Layout::HuggingFace && ours.shape(&format!("{}.weight", ours.tensor(names::FINAL_NORM, 0))).is_none();
+    if file.architecture == ALONE || no_decoder {
+        return encoder_alone(theirs, &defaults, multilingual);
+    }
     let (mut decoder, mut encoder) = (Decoder::read(ours, &defaults)?, Decoder::read(theirs, &defaults)?);
     let (gated, activation) = feed(ours, multilingual)?;
     (decoder.sizes.activation, encoder.sizes.activation) = (activation, activation);
@@ -162,6 +170,14 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     };
     let logit_scale = if scaled { 1.0 / (spec.d_model as f32).sqrt() } else { 1.0 };
     Ok(Spec { logit_scale, encoder: Some(encoder), ..spec })
+}
+
+/// The encoder's states are the model's output.
+fn encoder_alone(file: &Reader, defaults: &Defaults, multilingual: bool) -> Result<Spec, ModelError> {
+    let mut encoder = Decoder::read(file, defaults)?.encoding();
+    let (gated, activation) = feed(file, multilingual)?;
+    encoder.sizes.activation = activation;
+    encoder.spec("t5", |layer| self_layer(&encoder, layer, Mask::Bidirectional, gated))
 }
 
 /// A layer without its cross-attention.
