@@ -2,6 +2,7 @@
 //! a kernel or a model, they say how far from the limit it is, whatever else the machine is doing.
 
 use crate::isa::{Isa, Level, Op};
+use crate::kernel::{AHEAD, LINE};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -22,29 +23,31 @@ pub fn f32_peak(level: Level) -> f64 {
 
 /// Bytes per second that `threads` threads read together from memory of small pages, beyond all caches.
 pub fn read_bandwidth(level: Level, threads: usize) -> f64 {
-    read_bandwidth_of(level, threads, &vec![1i32; BUFFER / size_of::<i32>()])
+    read_bandwidth_of(level, threads, &vec![1; BUFFER])
 }
 
-/// As [`read_bandwidth`], from memory of the caller's (in huge pages, say), which has to be larger than all caches.
-pub fn read_bandwidth_of(level: Level, threads: usize, memory: &[i32]) -> f64 {
+/// As [`read_bandwidth`], from memory of the caller's ([`BUFFER`] bytes in huge pages, say, or as many as a model's weights have, which a
+/// large last cache may hold), again and again; at least a megabyte for each thread. The better of two ways to read counts: leaving what
+/// comes next to the CPU, or asking for it as decode does.
+pub fn read_bandwidth_of(level: Level, threads: usize, memory: &[u8]) -> f64 {
     let threads = threads.max(1);
-    let read = |part: &[i32]| {
-        let pieces = (0..ROUNDS).flat_map(|_| part.chunks_exact(PIECE / size_of::<i32>()));
-        PIECE as f64 / median_seconds(pieces.map(|piece| || level.run(Read(piece))))
+    let read = |part: &[u8], fetched: bool| {
+        let pieces = (0..ROUNDS).flat_map(|_| (0..part.len() / PIECE).map(|piece| Read { memory: part, at: piece * PIECE, fetched }));
+        PIECE as f64 / median_seconds(pieces.map(|piece| || level.run_vectors(piece)))
     };
     std::thread::scope(|scope| {
         let parts = memory.chunks(memory.len().div_ceil(threads));
-        let readers: Vec<_> = parts.map(|part| scope.spawn(move || read(part))).collect();
+        let readers: Vec<_> = parts.map(|part| scope.spawn(move || read(part, false).max(read(part, true)))).collect();
         readers.into_iter().map(|reader| reader.join().expect("reading memory does not panic")).sum()
     })
 }
 
 /// How often all of it is read: some tens of milliseconds, so that the threads' beginning and end don't count.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 2;
 /// Bytes to read: more than a laptop's last cache.
 pub const BUFFER: usize = 256 << 20;
 /// Bytes that are timed together: too few for another process to come between most of the time.
-const PIECE: usize = 1 << 20;
+pub const PIECE: usize = 1 << 20;
 /// Sums that do not wait for each other; enough to hide the latency.
 const CHAINS: usize = 10;
 /// Products added to each, about a tenth of a millisecond's worth.
@@ -128,20 +131,32 @@ impl Op for FloatChains {
     }
 }
 
-/// Adds up all numbers, with several loads in flight.
-struct Read<'a>(&'a [i32]);
+/// Adds up a piece of memory as if it were numbers, with several loads in flight.
+struct Read<'a> {
+    memory: &'a [u8],
+    at: usize,
+    /// Whether what comes next is asked for.
+    fetched: bool,
+}
 
 impl Op for Read<'_> {
-    type Output = i32;
+    type Output = f32;
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> i32 {
-        let mut sums = [isa.splat_i32(0); 4];
-        for part in self.0.chunks_exact(4 * I::LANES) {
-            for (sum, part) in sums.iter_mut().zip(part.chunks_exact(I::LANES)) {
-                *sum = isa.add_i32(*sum, isa.load_i32(part));
+    fn run<I: Isa>(self, isa: I) -> f32 {
+        const LINES: usize = 4;
+        let Read { memory, at, fetched } = self;
+        let vector = I::LANES * size_of::<f32>();
+        let mut sums = [isa.splat(0.0); LINES * LINE / (8 * size_of::<f32>())];
+        for from in (at..at + PIECE).step_by(LINES * LINE) {
+            if fetched {
+                isa.prefetch(memory, from + AHEAD, LINES, false);
+            }
+            let lines = &memory[from..from + LINES * LINE];
+            for (sum, part) in sums.iter_mut().zip(lines.chunks_exact(vector)) {
+                *sum = isa.add(*sum, isa.load_f32_bytes(part));
             }
         }
-        sums.into_iter().fold(0, |all, sum| all ^ isa.reduce_i32(sum))
+        sums.into_iter().fold(0.0, |all, sum| all + isa.reduce_add(sum))
     }
 }

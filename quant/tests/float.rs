@@ -83,6 +83,20 @@ fn functions_are_defined_at_the_ends() {
     }
 }
 
+#[test]
+fn functions_give_the_same_bits_on_every_level_from_end_to_end() {
+    let x: Vec<f32> = grid(-110.0, 95.0, 400_000).into_iter().chain([f32::INFINITY, f32::NEG_INFINITY]).collect();
+    for function in [Function::Exp, Function::Tanh, Function::Sigmoid] {
+        let on = |level: Level| level.run(Map { function, x: &x }).iter().map(|y| y.to_bits()).collect::<Vec<_>>();
+        let want = on(Level::Scalar);
+        for level in Level::available() {
+            let got = on(level);
+            let differs = (0..x.len()).find(|&i| got[i] != want[i]);
+            assert_eq!(differs.map(|i| (x[i], f32::from_bits(got[i]), f32::from_bits(want[i]))), None, "{function:?} on {level}");
+        }
+    }
+}
+
 /// Every operation once on 16 numbers, in the order of the trait; reductions over 16 lanes at a time.
 struct Everything<'a>(&'a [f32; 16], &'a [f32; 16]);
 

@@ -23,6 +23,9 @@ use std::ops::Range;
 /// Query rows that share each load of a key or a value: with two vectors of keys they are 12 sums, as many as AVX2's registers hold.
 const ROWS: usize = 6;
 
+/// The same where there are 32 registers of sixteen numbers.
+const MANY_ROWS: usize = 12;
+
 /// The softmax of some of a row's keys, not yet divided by its sum: `o / l` is the row's output.
 #[derive(Debug)]
 pub struct Partial<'a> {
@@ -45,24 +48,42 @@ impl Partial<'_> {
     /// Merges the softmax of further keys into row `row`, whose output lies at `at`.
     #[inline(always)]
     pub fn merge_row<I: Isa>(&mut self, isa: I, row: usize, (max, sum): (f32, f32), out: &[f32], at: Range<usize>) {
-        let (a, b) = merge_sums(isa, &mut self.max[row], &mut self.sum[row], max, sum);
+        let ([a], [b]) = merge_sums(isa, &mut self.max[row..], &mut self.sum[row..], [(max, sum)]);
         for (mine, other) in self.out[at].iter_mut().zip(out) {
             *mine = mine.mul_add(a, other * b);
         }
     }
 }
 
-/// Merges the maximum and the sum of further keys; returns what the earlier output and theirs are multiplied by.
+/// Merges the maxima and sums of further keys into those of `R` rows; returns what the rows' earlier outputs and theirs are multiplied by.
+/// One exponential serves all rows.
 #[inline(always)]
-fn merge_sums<I: Isa>(isa: I, max: &mut f32, sum: &mut f32, page_max: f32, page_sum: f32) -> (f32, f32) {
-    if page_max == f32::NEG_INFINITY {
-        return (1.0, 0.0);
+fn merge_sums<I: Isa, const R: usize>(isa: I, max: &mut [f32], sum: &mut [f32], further: [(f32, f32); R]) -> ([f32; R], [f32; R]) {
+    let mut new = [0f32; R];
+    let (mut mine, mut theirs) = ([0f32; LANES], [0f32; LANES]);
+    for r in 0..R {
+        new[r] = max[r].max(further[r].0);
+        (mine[r], theirs[r]) = (max[r] - new[r], further[r].0 - new[r]);
     }
-    let new = max.max(page_max);
-    let (a, b) = (exp_one(isa, *max - new), exp_one(isa, page_max - new));
-    (*max, *sum) = (new, *sum * a + page_sum * b);
+    for at in (0..R).step_by(I::LANES) {
+        for of in [&mut mine, &mut theirs] {
+            let factors = isa.exp(isa.load(&of[at..]));
+            isa.store(&mut of[at..], factors);
+        }
+    }
+    let (mut a, mut b) = ([1f32; R], [0f32; R]);
+    for r in 0..R {
+        // A row that sees none of them stays as it is.
+        if further[r].0 != f32::NEG_INFINITY {
+            (a[r], b[r]) = (mine[r], theirs[r]);
+            (max[r], sum[r]) = (new[r], sum[r] * a[r] + further[r].1 * b[r]);
+        }
+    }
     (a, b)
 }
+
+/// Lanes of the widest level: no fewer than rows.
+const LANES: usize = 16;
 
 /// Query rows of one key/value head against some of its pages, merged into `partial`.
 #[derive(Debug)]
@@ -102,12 +123,15 @@ impl<'p, P: Fn(usize) -> (Part<'p>, Part<'p>)> Op for Attend<'_, P> {
                 let slots = slots.rows_from(row, width);
                 let block = Block { start, q: &q[row * width..], width, keys, values, views: &views[row..], softcap, slots };
                 let n = match views.len() - row {
+                    MANY_ROWS.. if I::LANES == LANES => MANY_ROWS,
                     ROWS.. => ROWS,
                     5 => 4,
                     left => left,
                 };
                 let partial = Partial { max: &mut partial.max[row..], sum: &mut partial.sum[row..], out: &mut partial.out[row * width..] };
                 match n {
+                    // A condition on a constant: then it is not compiled for a level that never uses it.
+                    MANY_ROWS if I::LANES == LANES => block.attend::<I, MANY_ROWS>(isa, partial),
                     ROWS => block.attend::<I, ROWS>(isa, partial),
                     4 => block.attend::<I, 4>(isa, partial),
                     3 => block.attend::<I, 3>(isa, partial),
@@ -170,14 +194,14 @@ impl Block<'_> {
             isa.vectorize(Scores::<E, R> { block: self, numbers, scores: &mut scores, keys: keys.clone() });
         });
         self.add_positions::<I, R>(isa, &mut scores, keys.clone());
-        let (mut a, mut b) = ([1f32; R], [0f32; R]);
+        let mut further = [(0f32, 0f32); R];
         for r in 0..R {
             let row = &mut scores[r];
             row[keys.start..seen[r].start.clamp(keys.start, keys.end)].fill(f32::NEG_INFINITY);
             row[seen[r].end.clamp(keys.start, keys.end)..keys.end].fill(f32::NEG_INFINITY);
-            let (max, sum) = softmax(isa, &mut row[keys.clone()]);
-            (a[r], b[r]) = merge_sums(isa, &mut partial.max[r], &mut partial.sum[r], max, sum);
+            further[r] = softmax(isa, &mut row[keys.clone()]);
         }
+        let (a, b) = merge_sums(isa, partial.max, partial.sum, further);
         by_type!(self.values, E, numbers => {
             isa.vectorize(Values::<E, R> { block: self, numbers, weights: &scores, keys, factors: (&a, &b), out: partial.out });
         });
@@ -441,10 +465,4 @@ fn softmax<I: Isa>(isa: I, scores: &mut [f32]) -> (f32, f32) {
         }
     }
     (max, isa.reduce_add(isa.add(sums[0], sums[1])))
-}
-
-/// The vector exponential of one number, so that merging rounds as the tile does.
-#[inline(always)]
-fn exp_one<I: Isa>(isa: I, x: f32) -> f32 {
-    isa.reduce_max(isa.exp(isa.splat(x)))
 }

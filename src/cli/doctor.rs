@@ -65,7 +65,8 @@ fn huge_pages() -> String {
 /// Reading and multiplying, at the level in use.
 fn peaks(threads: usize) -> String {
     let Ok(level) = Level::detect() else { return "unknown".to_owned() };
-    let (read, multiply) = (machine::read_bandwidth(level, threads) / 1e9, quant::integer_peak(level) * threads as f64 / 1e9);
+    let (read, multiply) =
+        (machine::read_bandwidth(level, threads, quant::BUFFER) / 1e9, quant::integer_peak(level) * threads as f64 / 1e9);
     format!("{threads} threads read {read:.1} GB/s and multiply {multiply:.0} G/s (integers of 4 and 8 bits)")
 }
 

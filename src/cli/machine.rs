@@ -4,6 +4,7 @@ use crate::file::OwnMemory;
 use kinglet_quant::isa::Level;
 use kinglet_quant::limits;
 use std::fs;
+use std::path::Path;
 
 /// Instruction sets that make a difference to us, by the system's names for them.
 const FEATURES: &[&str] = &[
@@ -51,9 +52,33 @@ pub fn huge_pages() -> Option<String> {
     Some(modes.split_once('[')?.1.split_once(']')?.0.to_owned())
 }
 
-/// Bytes per second that `threads` threads read together, from huge pages where the system has them, as weights are.
-pub fn read_bandwidth(level: Level, threads: usize) -> f64 {
-    match OwnMemory::new(limits::BUFFER / size_of::<i32>()) {
+/// How much of the mapped file `path` is in memory, and how much of that in huge pages, in bytes; `None` where the system does not tell.
+pub fn mapped(path: &Path) -> Option<(u64, u64)> {
+    let path = fs::canonicalize(path).ok()?;
+    let path = path.to_str()?;
+    let (mut ours, mut all, mut huge) = (false, 0, 0);
+    for line in fs::read_to_string("/proc/self/smaps").ok()?.lines() {
+        // A mapping's first line begins with its addresses and ends with its file.
+        match line.split_once(':') {
+            Some((name, size)) if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
+                let bytes = || size.trim().strip_suffix("kB").and_then(|size| size.trim().parse::<u64>().ok()).map_or(0, |kb| kb << 10);
+                match name {
+                    "Rss" if ours => all += bytes(),
+                    "FilePmdMapped" if ours => huge += bytes(),
+                    _ => {}
+                }
+            }
+            _ => ours = line.ends_with(path),
+        }
+    }
+    Some((all, huge))
+}
+
+/// Bytes per second that `threads` threads read together, again and again the same `bytes` (of a model's weights, say; no more than
+/// [`limits::BUFFER`]), from huge pages where the system has them.
+pub fn read_bandwidth(level: Level, threads: usize, bytes: usize) -> f64 {
+    let least = threads * limits::PIECE;
+    match OwnMemory::new(bytes.clamp(least, least.max(limits::BUFFER)).next_multiple_of(least)) {
         Ok(memory) => limits::read_bandwidth_of(level, threads, &memory),
         Err(_) => f64::NAN,
     }

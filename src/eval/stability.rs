@@ -110,7 +110,7 @@ fn tile(heads: &LayerHeads, (q, k): (&[f32], &[f32]), level: Level) -> Vec<f32> 
         let (mut max, mut sum, mut out) = (vec![0.0; heads.rows], vec![0.0; heads.rows], vec![0.0; heads.rows * d]);
         let mut partial = Partial { max: &mut max, sum: &mut sum, out: &mut out };
         partial.clear();
-        level.run(Attend {
+        level.run_vectors(Attend {
             q: &q,
             width: d,
             views: &views,

@@ -134,12 +134,12 @@ fn lock(_: &Mmap) -> std::io::Result<()> {
 pub struct OwnMemory(MmapMut);
 
 impl OwnMemory {
-    /// `n` numbers, all the same.
+    /// `len` bytes, all the same.
     ///
     /// # Errors
     /// Where the system has not so much memory.
-    pub fn new(n: usize) -> std::io::Result<OwnMemory> {
-        let mut bytes = MmapMut::map_anon(n * size_of::<i32>())?;
+    pub fn new(len: usize) -> std::io::Result<OwnMemory> {
+        let mut bytes = MmapMut::map_anon(len)?;
         #[cfg(target_os = "linux")]
         let _ = bytes.advise(HUGE_PAGES);
         bytes.fill(1);
@@ -148,11 +148,10 @@ impl OwnMemory {
 }
 
 impl std::ops::Deref for OwnMemory {
-    type Target = [i32];
+    type Target = [u8];
 
-    fn deref(&self) -> &[i32] {
-        // SAFETY: any four bytes are an i32, and a mapping begins at a page, so that all of it is whole numbers.
-        unsafe { self.0.align_to().1 }
+    fn deref(&self) -> &[u8] {
+        &self.0
     }
 }
 

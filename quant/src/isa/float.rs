@@ -17,9 +17,14 @@ pub(super) fn exp<I: Isa>(isa: I, x: I::F) -> I::F {
         p = isa.mul_add(p, r, isa.splat(c));
     }
     let p = isa.add(isa.mul_add(isa.mul(r, r), p, r), isa.splat(1.0));
-    // 2ⁿ in two halves: n passes the range of one exponent at both ends.
+    isa.scale_by_power(p, n)
+}
+
+/// 2ⁿ in two halves: `n` passes the range of one exponent at both ends.
+#[inline(always)]
+pub(super) fn scale_by_power<I: Isa>(isa: I, x: I::F, n: I::F) -> I::F {
     let half = isa.floor(isa.mul(n, isa.splat(0.5)));
-    isa.mul(isa.mul(p, isa.pow2i(half)), isa.pow2i(isa.sub(n, half)))
+    isa.mul(isa.mul(x, isa.pow2i(half)), isa.pow2i(isa.sub(n, half)))
 }
 
 /// An odd polynomial near 0, where 1 − 2 / (e²ˣ + 1) would cancel.

@@ -158,6 +158,11 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn floor(self, a: Self::F) -> Self::F;
     /// 2ⁿ for integers `n` in −126..=127; anything for others.
     fn pow2i(self, n: Self::F) -> Self::F;
+    /// `x · 2ⁿ`, rounded once, for `x` from ½ to 2 and integers `n` in −252..=254.
+    #[inline(always)]
+    fn scale_by_power(self, x: Self::F, n: Self::F) -> Self::F {
+        float::scale_by_power(self, x, n)
+    }
     /// `a < b`; false where one is NaN.
     fn less(self, a: Self::F, b: Self::F) -> Self::Mask;
     /// `if mask { a } else { b }`

@@ -180,6 +180,11 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
     }
 
     #[inline(always)]
+    fn scale_by_power(self, x: __m512, n: __m512) -> __m512 {
+        unsafe { _mm512_scalef_ps(x, n) }
+    }
+
+    #[inline(always)]
     fn less(self, a: __m512, b: __m512) -> __mmask16 {
         unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b) }
     }

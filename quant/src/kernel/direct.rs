@@ -109,10 +109,10 @@ const NEAR: usize = 4 << 10;
 pub(super) const TWICE: usize = 16 << 10;
 
 /// How far beyond the next rows' beginning memory is read: what it delivers in half a microsecond, several times its latency.
-pub(super) const AHEAD: usize = 12 << 10;
+pub(crate) const AHEAD: usize = 12 << 10;
 
 /// Bytes in a cache line.
-pub(super) const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 
 /// What is to be fetched next. Some rows are one run of memory that is read in 8 or 16 places at once, which no CPU foresees. So the
 /// next rows are fetched from first to last, a little with each sub-block: 6 → 22 GB/s (Zen 4, AVX-512, Q4_1, rows of 576); and short

@@ -18,6 +18,7 @@ mod panel;
 mod reference;
 
 pub use activations::{Activations, Block, RowsMut, quantize_block};
+pub(crate) use direct::{AHEAD, LINE};
 pub use output::Write;
 pub use panel::Scratch;
 pub use reference::multiply_reference;

@@ -4,13 +4,14 @@
 use super::record::Subject;
 use super::trial::Work;
 use crate::cli::machine::{processor, read_bandwidth};
+use crate::cli::terminal::human_bytes;
 use crate::forward::Amount;
 use kinglet_models::{Attention, FeedForward, Spec};
 use kinglet_quant::isa::Level;
 use kinglet_quant::limits::{f32_peak, integer_peak};
 use std::fmt;
 
-/// The limits for the levels and numbers of threads that are tested.
+/// The limits for the levels, numbers of threads and sizes of weights that are tested.
 #[derive(Debug)]
 pub struct Limits {
     measured: Vec<Limit>,
@@ -21,7 +22,9 @@ pub struct Limits {
 pub struct Limit {
     level: Level,
     threads: usize,
-    /// Bytes read per second.
+    /// Bytes of weights that a token reads.
+    bytes: usize,
+    /// So many bytes, read again and again: bytes per second.
     pub read: f64,
     /// Integer multiply-accumulates per second.
     pub multiply: f64,
@@ -34,12 +37,13 @@ impl Limits {
     pub fn measure(subjects: &[Subject]) -> Limits {
         let mut measured: Vec<Limit> = Vec::new();
         for subject in subjects {
-            let (level, threads) = (subject.model.arithmetic().level(), subject.model.threads());
-            if !measured.iter().any(|limit| limit.level == level && limit.threads == threads) {
+            let (level, threads, bytes) = key(subject);
+            if !measured.iter().any(|limit| limit.is_for(subject)) {
                 measured.push(Limit {
                     level,
                     threads,
-                    read: read_bandwidth(level, threads),
+                    bytes,
+                    read: read_bandwidth(level, threads, bytes),
                     multiply: integer_peak(level) * threads as f64,
                     multiply_f32: f32_peak(level) * threads as f64,
                 });
@@ -75,12 +79,20 @@ impl Limits {
 
     /// The limit that applies to `subject`.
     pub fn of(&self, subject: &Subject) -> Option<Limit> {
-        let (level, threads) = (subject.model.arithmetic().level(), subject.model.threads());
-        self.measured.iter().copied().find(|limit| limit.level == level && limit.threads == threads)
+        self.measured.iter().copied().find(|limit| limit.is_for(subject))
     }
 }
 
+/// What limits depend on.
+fn key(subject: &Subject) -> (Level, usize, usize) {
+    (subject.model.arithmetic().level(), subject.model.threads(), subject.model.bytes_per_token())
+}
+
 impl Limit {
+    fn is_for(&self, subject: &Subject) -> bool {
+        (self.level, self.threads, self.bytes) == key(subject)
+    }
+
     /// Which share of `seconds` the machine needs for `amount` at best; `None` where there is nothing to multiply or to read.
     pub fn share(&self, amount: &Amount, seconds: f64) -> Option<f64> {
         let multiplying = amount.integer as f64 / self.multiply + amount.float as f64 / self.multiply_f32;
@@ -118,9 +130,13 @@ fn products(spec: &Spec, before: usize) -> (f64, f64) {
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "limits ({}):", processor())?;
-        for (at, Limit { level, threads, read, multiply, .. }) in self.measured.iter().enumerate() {
-            let comma = if at > 0 { ";" } else { "" };
-            write!(f, "{comma} {threads} threads with {level} read {:.1} GB/s, multiply {:.0} G/s", read / 1e9, multiply / 1e9)?;
+        for (at, Limit { level, threads, bytes, read, multiply, .. }) in self.measured.iter().enumerate() {
+            let (comma, read, multiply) = (if at > 0 { ";" } else { "" }, read / 1e9, multiply / 1e9);
+            write!(
+                f,
+                "{comma} {threads} threads with {level} read {} at {read:.1} GB/s, multiply {multiply:.0} G/s",
+                human_bytes(*bytes as u64)
+            )?;
         }
         Ok(())
     }

@@ -11,8 +11,8 @@ mod synthetic;
 mod trial;
 
 use super::flags::{MaskFlags, OpenFlags};
-use super::terminal::{count_bar, note, warn};
-use super::{Command, Failure, interrupt, store};
+use super::terminal::{count_bar, human_bytes, note, warn};
+use super::{Command, Failure, interrupt, machine, store};
 use clap::ValueEnum;
 use kinglet_quant::Type;
 use limits::Limits;
@@ -156,6 +156,7 @@ impl Command for Bench {
         for complaint in quiet::complaints(load, [&before, &after], &records) {
             warn(format!("this machine was not quiet: {complaint}"));
         }
+        small_pages(&subjects);
         Ok(())
     }
 }
@@ -199,6 +200,22 @@ impl Bench {
             }
         }
         Ok(tests)
+    }
+}
+
+/// Says which mapped files were read from small pages: it depends on how they came into the system's cache, not on this program.
+fn small_pages(subjects: &[Subject]) {
+    const MANY: u64 = 16 << 20; // bytes from which it matters
+    let mut paths: Vec<&Path> = subjects.iter().map(|subject| subject.path.as_path()).collect();
+    paths.dedup();
+    for path in paths {
+        if let Some((all, huge)) = machine::mapped(path).filter(|&(all, huge)| all >= MANY && huge < all / 2) {
+            let [all, huge] = [all, huge].map(human_bytes);
+            warn(format!(
+                "{}: {huge} of {all} lay in huge pages, which decode is faster from (--load read, or let the system read the file anew)",
+                path.display()
+            ));
+        }
     }
 }
 
