@@ -21,6 +21,8 @@ impl ByteProducts<int32x4x2_t> for Sdot {
     const LEVEL: Level = Level::DotProd;
     const SIGNED_BYTES: bool = true;
     const COLUMNS: usize = 4;
+    // A sum goes on from one `sdot` to the next in a cycle (Neoverse N2), and a second one is to be added in the end.
+    const CHAINS: usize = 1;
 
     #[inline(always)]
     fn new() -> Option<Self> {

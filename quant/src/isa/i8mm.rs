@@ -22,6 +22,7 @@ impl ByteProducts<int32x4x2_t> for Smmla {
     const LEVEL: Level = Level::I8mm;
     const SIGNED_BYTES: bool = true;
     const COLUMNS: usize = 4;
+    const CHAINS: usize = Sdot::CHAINS;
     const PAIRS: bool = true;
 
     #[inline(always)]

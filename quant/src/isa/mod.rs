@@ -44,6 +44,8 @@ mod dotprod;
 mod float;
 #[cfg(target_arch = "aarch64")]
 mod i8mm;
+#[cfg(target_arch = "aarch64")]
+mod instructions;
 mod level;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -195,6 +197,11 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn shl(self, a: Self::I, n: u32) -> Self::I;
     /// `a >> n` with zeros, lane by lane; `n` below 32.
     fn shr(self, a: Self::I, n: u32) -> Self::I;
+    /// `a >> n` with zeros, byte by byte; `n` below 8.
+    #[inline(always)]
+    fn shr_bytes(self, a: Self::I, n: u32) -> Self::I {
+        self.and(self.shr(a, n), self.splat_i32(i32::from_le_bytes([255 >> n; 4])))
+    }
     /// `a >> n` with the sign, lane by lane; `n` below 32.
     fn sar(self, a: Self::I, n: u32) -> Self::I;
     /// Byte by byte `table[index]`; each byte of `index` is below 16.

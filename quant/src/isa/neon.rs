@@ -1,15 +1,13 @@
 //! ARM's 128-bit vectors (NEON, which every 64-bit ARM CPU has), two of them for 8 lanes: a kernel's tile then has as many rows as on
 //! x86, and half of the 32 registers for its sums. The levels that have them differ in how they multiply bytes ([`ByteProducts`]).
 //!
-//! SAFETY of every intrinsic here: NEON is part of the target. Loads and stores go through array references of their full size. Half
-//! floats are converted by `fcvtl` and `fcvtn` themselves, as Rust has no stable type for their vectors; those touch nothing but their
-//! operands.
+//! SAFETY of every intrinsic here: NEON is part of the target. Loads and stores go through array references of their full size.
 
 use super::bytes::ByteProducts;
+use super::instructions::{fetch_lines, from_half, from_upper_half, lower_halves, to_half};
 use super::{Isa, Level, Op, Rows};
 use half::{bf16, f16};
 use std::arch::aarch64::*;
-use std::arch::asm;
 
 /// What `B` proves.
 #[derive(Debug, Clone, Copy)]
@@ -33,26 +31,10 @@ macro_rules! integers {
     ($f:ident($($x:ident),+)) => { unsafe { int32x4x2_t($f($($x.0),+), $f($($x.1),+)) } };
 }
 
-/// Four half floats as f32.
-#[inline(always)]
-fn from_half(x: uint16x4_t) -> float32x4_t {
-    let y: float32x4_t;
-    unsafe { asm!("fcvtl {y:v}.4s, {x:v}.4h", x = in(vreg) x, y = lateout(vreg) y, options(pure, nomem, nostack, preserves_flags)) };
-    y
-}
-
-/// Four f32 as half floats, to nearest even.
-#[inline(always)]
-fn to_half(x: float32x4_t) -> uint16x4_t {
-    let y: uint16x4_t;
-    unsafe { asm!("fcvtn {y:v}.4h, {x:v}.4s", x = in(vreg) x, y = lateout(vreg) y, options(pure, nomem, nostack, preserves_flags)) };
-    y
-}
-
 /// Eight half floats.
 #[inline(always)]
 fn from_halves(x: uint16x8_t) -> float32x4x2_t {
-    unsafe { float32x4x2_t(from_half(vget_low_u16(x)), from_half(vget_high_u16(x))) }
+    unsafe { float32x4x2_t(from_half(vget_low_u16(x)), from_upper_half(x)) }
 }
 
 /// Eight bfloat16: the upper halves of f32.
@@ -73,7 +55,7 @@ fn turned([a, b, c, d]: Lines) -> Lines {
     unsafe {
         let pairs = [vtrn1q_s32(a, b), vtrn2q_s32(a, b), vtrn1q_s32(c, d), vtrn2q_s32(c, d)].map(|x| vreinterpretq_s64_s32(x));
         let [ab, ba, cd, dc] = pairs;
-        [vtrn1q_s64(ab, cd), vtrn1q_s64(ba, dc), vtrn2q_s64(ab, cd), vtrn2q_s64(ba, dc)].map(|x| vreinterpretq_s32_s64(x))
+        [lower_halves(ab, cd), lower_halves(ba, dc), vtrn2q_s64(ab, cd), vtrn2q_s64(ba, dc)].map(|x| vreinterpretq_s32_s64(x))
     }
 }
 
@@ -343,6 +325,15 @@ impl<B: ByteProducts<int32x4x2_t>> Isa for Vectors<B> {
     }
 
     #[inline(always)]
+    fn shr_bytes(self, a: int32x4x2_t, n: u32) -> int32x4x2_t {
+        unsafe {
+            let n = vdupq_n_s8(-(n as i8));
+            let shifted = |a| vreinterpretq_s32_u8(vshlq_u8(vreinterpretq_u8_s32(a), n));
+            int32x4x2_t(shifted(a.0), shifted(a.1))
+        }
+    }
+
+    #[inline(always)]
     fn sar(self, a: int32x4x2_t, n: u32) -> int32x4x2_t {
         let n = self.splat_i32(-(n as i32));
         integers!(vshlq_s32(a, n))
@@ -450,21 +441,10 @@ impl<B: ByteProducts<int32x4x2_t>> Isa for Vectors<B> {
 
     #[inline(always)]
     fn prefetch(self, bytes: &[u8], at: usize, lines: usize, near: bool) {
-        for line in 0..lines {
-            let line = bytes.as_ptr().wrapping_add(at + 64 * line);
-            if near { into_first_cache(line) } else { into_second_cache(line) }
+        let (mut line, mut left) = (bytes.as_ptr().wrapping_add(at), lines);
+        while left > 0 {
+            fetch_lines(line, left, near);
+            (line, left) = (line.wrapping_add(4 * 64), left.saturating_sub(4));
         }
     }
-}
-
-/// A hint, which reads nothing: the address may be any.
-#[inline(always)]
-fn into_first_cache(line: *const u8) {
-    unsafe { asm!("prfm pldl1keep, [{}]", in(reg) line, options(nomem, nostack, preserves_flags)) }
-}
-
-/// As [`into_first_cache`].
-#[inline(always)]
-fn into_second_cache(line: *const u8) {
-    unsafe { asm!("prfm pldl2keep, [{}]", in(reg) line, options(nomem, nostack, preserves_flags)) }
 }

@@ -4,6 +4,12 @@
 //!
 //! [`Rows::quads`] turns bytes so that a lane is a row. What is left of a format is lane-wise arithmetic that reads like its layout.
 
+/// The block with each of the values: written out, as LLVM finds a loop over vectors in two registers (ARM) too long to unroll, and then
+/// shifts by what a register says and keeps arrays in memory.
+macro_rules! written_out {
+    ($i:ident in $($value:literal)+ => $block:block) => { $({ let $i = $value; $block })+ };
+}
+
 mod iq4_nl;
 mod iq4_xs;
 mod k_scales;
@@ -148,7 +154,8 @@ const fn bytes(x: u8) -> i32 {
 /// Bits `shift .. shift + 4` of each byte, for shifts up to 4.
 #[inline(always)]
 fn nibble<I: Isa>(isa: I, x: I::I, shift: u32) -> I::I {
-    isa.and(isa.shr(x, shift), isa.splat_i32(bytes(15)))
+    // A byte's upper half needs no mask where bytes can be shifted.
+    if shift == 4 { isa.shr_bytes(x, 4) } else { isa.and(isa.shr(x, shift), isa.splat_i32(bytes(15))) }
 }
 
 /// 32 values of 4 bits out of 16 bytes: the low halves are values 0–15, the high halves 16–31.
@@ -165,6 +172,9 @@ fn nibbles<I: Isa>(isa: I, packed: [I::I; 4]) -> [I::I; 8] {
 /// The bits of each byte that `mask` has, after bit `from` was moved to place `to`; the bits that are wanted must stay in their byte.
 #[inline(always)]
 fn moved<I: Isa>(isa: I, x: I::I, from: u32, to: u32, mask: u8) -> I::I {
+    if to < from && mask == 255 >> (from - to) {
+        return isa.shr_bytes(x, from - to);
+    }
     let moved = if to >= from { isa.shl(x, to - from) } else { isa.shr(x, from - to) };
     isa.and(moved, isa.splat_i32(bytes(mask)))
 }

@@ -19,7 +19,7 @@ impl Lanes for Q2K {
         let neg_dmin = isa.sub(isa.splat(0.0), dmin);
         for n in 0..2 {
             let crumbs = rows.octets(isa, 16 + 32 * n);
-            for k in 0..4 {
+            written_out!(k in 0 1 2 3 => {
                 let mut q = crumbs;
                 for q in &mut q {
                     *q = moved(isa, *q, 2 * k as u32, 0, 3);
@@ -30,7 +30,7 @@ impl Lanes for Q2K {
                 let part = |d, x, shift| isa.mul(d, low_byte(isa, isa.shr(x, shift)));
                 let scale = [part(d, scales, 0), part(d, scales, 8)];
                 sink.take(isa, Lanes32 { q, scale, min: [part(neg_dmin, mins, 0), part(neg_dmin, mins, 8)] });
-            }
+            });
         }
     }
 }

@@ -16,9 +16,9 @@ impl Lanes for Q3K {
         // Sixteen bytes that end with the block, of which the last two are wanted.
         let d = isa.f16_to_f32(isa.shr(rows.quads(isa, 94)[3], 16));
         let high = rows.octets(isa, 0); // bit j of byte l is the third of weight 32·j + l
-        for n in 0..2 {
+        written_out!(n in 0 1 => {
             let crumbs = rows.octets(isa, 32 + 32 * n);
-            for k in 0..4 {
+            written_out!(k in 0 1 2 3 => {
                 let mut q = crumbs;
                 for (q, &high) in q.iter_mut().zip(&high) {
                     let low = moved(isa, *q, 2 * k as u32, 0, 3);
@@ -28,8 +28,8 @@ impl Lanes for Q3K {
                 let pair = isa.shr(scales[2 * n + k / 2], k as u32 % 2 * 16);
                 let scale = |shift| isa.mul(d, isa.sub(low_byte(isa, isa.shr(pair, shift)), isa.splat(32.0)));
                 sink.take(isa, Lanes32 { q, scale: [scale(0), scale(8)], min: [isa.splat(0.0); 2] });
-            }
-        }
+            });
+        });
     }
 }
 

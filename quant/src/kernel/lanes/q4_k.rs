@@ -21,7 +21,7 @@ impl Lanes for Q4K {
             let (mut scale, mut min) = (scales[half], mins[half]);
             for pair in 0..2 {
                 let packed = rows.octets(isa, 16 + 64 * half + 32 * pair);
-                for shift in [0, 4] {
+                written_out!(shift in 0 4 => {
                     let mut q = packed;
                     for q in &mut q {
                         *q = nibble(isa, *q, shift);
@@ -29,7 +29,7 @@ impl Lanes for Q4K {
                     let (s, m) = (isa.mul(d, low_byte(isa, scale)), isa.mul(neg_dmin, low_byte(isa, min)));
                     sink.take(isa, Lanes32 { q, scale: [s; 2], min: [m; 2] });
                     (scale, min) = (isa.shr(scale, 8), isa.shr(min, 8));
-                }
+                });
             }
         }
     }

@@ -18,20 +18,18 @@ impl Lanes for Q5K {
         let neg_dmin = isa.sub(isa.splat(0.0), dmin);
         let (scales, mins) = scales_mins(isa, [a, b, c]);
         let high = rows.octets(isa, 16); // bit j of byte l is the fifth of weight 32·j + l
-        for half in 0..2 {
-            let (mut scale, mut min) = (scales[half], mins[half]);
-            for pair in 0..2 {
+        written_out!(half in 0 1 => {
+            written_out!(pair in 0 1 => {
                 let packed = rows.octets(isa, 48 + 64 * half + 32 * pair);
-                for shift in [0, 4] {
+                written_out!(shift in 0 4 => {
                     let (mut q, sub) = (packed, (4 * half + 2 * pair) as u32 + shift / 4);
                     for (q, &high) in q.iter_mut().zip(&high) {
                         *q = isa.or(nibble(isa, *q, shift), moved(isa, high, sub, 4, 1 << 4));
                     }
-                    let (s, m) = (isa.mul(d, low_byte(isa, scale)), isa.mul(neg_dmin, low_byte(isa, min)));
-                    sink.take(isa, Lanes32 { q, scale: [s; 2], min: [m; 2] });
-                    (scale, min) = (isa.shr(scale, 8), isa.shr(min, 8));
-                }
-            }
-        }
+                    let factor = |d, x: [_; 2]| isa.mul(d, low_byte(isa, isa.shr(x[half], sub % 4 * 8)));
+                    sink.take(isa, Lanes32 { q, scale: [factor(d, scales); 2], min: [factor(neg_dmin, mins); 2] });
+                });
+            });
+        });
     }
 }

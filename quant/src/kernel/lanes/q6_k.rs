@@ -18,7 +18,7 @@ impl Lanes for Q6K {
         for n in 0..2 {
             let low = [rows.octets(isa, 64 * n), rows.octets(isa, 64 * n + 32)];
             let high = rows.octets(isa, 128 + 32 * n);
-            for k in 0..4 {
+            written_out!(k in 0 1 2 3 => {
                 let mut q = low[k % 2];
                 for (q, &high) in q.iter_mut().zip(&high) {
                     *q = isa.or(nibble(isa, *q, k as u32 / 2 * 4), moved(isa, high, 2 * k as u32, 4, 3 << 4));
@@ -27,7 +27,7 @@ impl Lanes for Q6K {
                 let pair = isa.shr(scales[2 * n + k / 2], k as u32 % 2 * 16);
                 let scale = |shift: u32| isa.mul(d, isa.to_f32(isa.sar(isa.shl(pair, 24 - shift), 24)));
                 sink.take(isa, Lanes32 { q, scale: [scale(0), scale(8)], min: [isa.splat(0.0); 2] });
-            }
+            });
         }
     }
 }
