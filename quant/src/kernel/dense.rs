@@ -15,6 +15,12 @@ use std::marker::PhantomData;
 /// A float type of weights.
 trait Element {
     const BYTES: usize;
+    /// The bytes of sixteen numbers.
+    type Sixteen: AsRef<[u8]>;
+    /// Whole sixteens, and what is left.
+    fn sixteens(bytes: &[u8]) -> (&[Self::Sixteen], &[u8]);
+    /// What is left, with zeros behind it.
+    fn padded(bytes: &[u8]) -> Self::Sixteen;
     /// The first `LANES` numbers of `bytes`.
     fn load<I: Isa>(isa: I, bytes: &[u8]) -> I::F;
 }
@@ -23,32 +29,36 @@ struct Single;
 struct Half;
 struct Brain;
 
-impl Element for Single {
-    const BYTES: usize = 4;
+/// What differs: the size of a number, and how it is loaded.
+macro_rules! element {
+    ($element:ident, $bytes:literal, $load:ident) => {
+        impl Element for $element {
+            const BYTES: usize = $bytes;
+            type Sixteen = [u8; SUMS * $bytes];
 
-    #[inline(always)]
-    fn load<I: Isa>(isa: I, bytes: &[u8]) -> I::F {
-        isa.load_f32_bytes(bytes)
-    }
+            #[inline(always)]
+            fn sixteens(bytes: &[u8]) -> (&[Self::Sixteen], &[u8]) {
+                bytes.as_chunks()
+            }
+
+            #[inline(always)]
+            fn padded(bytes: &[u8]) -> Self::Sixteen {
+                let mut padded = [0; SUMS * $bytes];
+                padded[..bytes.len()].copy_from_slice(bytes);
+                padded
+            }
+
+            #[inline(always)]
+            fn load<I: Isa>(isa: I, bytes: &[u8]) -> I::F {
+                isa.$load(bytes)
+            }
+        }
+    };
 }
 
-impl Element for Half {
-    const BYTES: usize = 2;
-
-    #[inline(always)]
-    fn load<I: Isa>(isa: I, bytes: &[u8]) -> I::F {
-        isa.load_f16_bytes(bytes)
-    }
-}
-
-impl Element for Brain {
-    const BYTES: usize = 2;
-
-    #[inline(always)]
-    fn load<I: Isa>(isa: I, bytes: &[u8]) -> I::F {
-        isa.load_bf16_bytes(bytes)
-    }
-}
+element!(Single, 4, load_f32_bytes);
+element!(Half, 2, load_f16_bytes);
+element!(Brain, 2, load_bf16_bytes);
 
 /// See [`super::multiply`].
 pub(super) fn multiply(level: Level, w: &Matrix<'_>, batch: Batch<'_>, write: Write, out: &mut ColumnsMut<'_>) {
@@ -159,43 +169,45 @@ impl Tile<'_> {
     #[inline(always)]
     fn multiply<I: Isa, E: Element, const R: usize, const C: usize>(self, isa: I, columns: &[&[f32]], out: &mut Output<'_, '_>) -> usize {
         let cols = self.weights.cols();
-        let mut weights: [&[u8]; R] = [&[]; R];
-        for (r, weights) in weights.iter_mut().enumerate() {
-            *weights = self.weights.row(self.row + r);
+        // Slices of one length of arrays: in the loop no bound is left to check.
+        let whole = cols / SUMS;
+        let (mut weights, mut last_weights): ([&[E::Sixteen]; R], [&[u8]; R]) = ([&[]; R], [&[]; R]);
+        for r in 0..R {
+            let (sixteens, last) = E::sixteens(self.weights.row(self.row + r));
+            (weights[r], last_weights[r]) = (&sixteens[..whole], last);
         }
-        let mut activations: [&[f32]; C] = [&[]; C];
-        for (c, activations) in activations.iter_mut().enumerate() {
-            *activations = &columns[c][..cols];
+        let (mut activations, mut last_activations): ([&[[f32; SUMS]]; C], [&[f32]; C]) = ([&[]; C], [&[]; C]);
+        for c in 0..C {
+            let (sixteens, last) = columns[c][..cols].as_chunks();
+            (activations[c], last_activations[c]) = (&sixteens[..whole], last);
         }
         // Two vectors for sixteen sums where a vector has eight lanes; the second is not used where it has sixteen.
         let mut sums = [[[isa.splat(0.0); C]; R]; 2];
         let bytes = &self.weights.bytes()[self.row * self.weights.row_bytes()..];
         let (group, lines) = (R * cols * E::BYTES, (R * SUMS * E::BYTES).div_ceil(LINE));
         let (far, near) = (if group > SHORT { lines } else { 0 }, if group <= TWICE { lines } else { 0 });
-        let mut k = 0;
-        while k + SUMS <= cols {
+        for i in 0..whole {
             if C == 1 {
                 // Each weight is used once: what comes next is fetched from first to last.
-                let at = group + R * k * E::BYTES;
+                let at = group + R * SUMS * i * E::BYTES;
                 isa.prefetch(bytes, at + AHEAD, far, false);
                 isa.prefetch(bytes, at, near, true);
             }
-            add_sixteen::<I, E, R, C>(isa, k, &weights, &activations, &mut sums);
-            k += SUMS;
+            let (mut w, mut x): ([&[u8]; R], [&[f32; SUMS]; C]) = ([&[]; R], [&[0.0; SUMS]; C]);
+            for r in 0..R {
+                w[r] = weights[r][i].as_ref();
+            }
+            for c in 0..C {
+                x[c] = &activations[c][i];
+            }
+            add_sixteen::<I, E, R, C>(isa, w, x, &mut sums);
         }
-        if k < cols {
-            let (mut last_weights, mut last_activations) = ([[0; SUMS * 4]; R], [[0.0; SUMS]; C]);
-            for (r, last) in last_weights.iter_mut().enumerate() {
-                let tail = &weights[r][k * E::BYTES..];
-                last[..tail.len()].copy_from_slice(tail);
-                weights[r] = last;
+        if whole * SUMS < cols {
+            let (w, mut x) = (last_weights.map(E::padded), [[0.0; SUMS]; C]);
+            for (x, last) in x.iter_mut().zip(last_activations) {
+                x[..last.len()].copy_from_slice(last);
             }
-            for (c, last) in last_activations.iter_mut().enumerate() {
-                let tail = &activations[c][k..];
-                last[..tail.len()].copy_from_slice(tail);
-                activations[c] = last;
-            }
-            add_sixteen::<I, E, R, C>(isa, 0, &weights, &activations, &mut sums);
+            add_sixteen::<I, E, R, C>(isa, w.each_ref().map(AsRef::as_ref), x.each_ref(), &mut sums);
         }
         for r in 0..R {
             for c in 0..C {
@@ -207,18 +219,17 @@ impl Tile<'_> {
     }
 }
 
-/// Adds the products of sixteen weights of each row, from `k` on.
+/// Adds the products of sixteen weights of each row.
 #[inline(always)]
 fn add_sixteen<I: Isa, E: Element, const R: usize, const C: usize>(
     isa: I,
-    k: usize,
-    weights: &[&[u8]; R],
-    activations: &[&[f32]; C],
+    weights: [&[u8]; R],
+    activations: [&[f32; SUMS]; C],
     sums: &mut [[[I::F; C]; R]; 2],
 ) {
-    add_products::<I, E, R, C>(isa, k, weights, activations, &mut sums[0]);
+    add_products::<I, E, R, C>(isa, 0, weights, activations, &mut sums[0]);
     if I::LANES < SUMS {
-        add_products::<I, E, R, C>(isa, k + I::LANES, weights, activations, &mut sums[1]);
+        add_products::<I, E, R, C>(isa, I::LANES, weights, activations, &mut sums[1]);
     }
 }
 
@@ -227,8 +238,8 @@ fn add_sixteen<I: Isa, E: Element, const R: usize, const C: usize>(
 fn add_products<I: Isa, E: Element, const R: usize, const C: usize>(
     isa: I,
     k: usize,
-    weights: &[&[u8]; R],
-    activations: &[&[f32]; C],
+    weights: [&[u8]; R],
+    activations: [&[f32; SUMS]; C],
     sums: &mut [[I::F; C]; R],
 ) {
     let mut x = [isa.splat(0.0); C];
@@ -238,7 +249,9 @@ fn add_products<I: Isa, E: Element, const R: usize, const C: usize>(
     for r in 0..R {
         let w = E::load(isa, &weights[r][k * E::BYTES..]);
         for c in 0..C {
-            sums[r][c] = isa.mul_add(w, x[c], sums[r][c]);
+            let sum = isa.mul_add(w, x[c], sums[r][c]);
+            // A tile fills the registers: mixed with the sixteen's other half it would not fit.
+            sums[r][c] = if C > 1 { isa.in_order(sum) } else { sum };
         }
     }
 }
