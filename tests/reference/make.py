@@ -66,6 +66,8 @@ MODELS = {
         full_attention=dict(rope_type="linear", factor=8.0, rope_theta=7000.0),
         sliding_attention=dict(rope_type="default", rope_theta=300.0)),
         layer_types=["sliding_attention", "full_attention", "sliding_attention"]), torch.float16),
+    "gemma3-caps": ("Gemma3Text", dict(ROPE, intermediate_size=12, query_pre_attn_scalar=8, attn_logit_softcapping=1.0,
+        final_logit_softcapping=4.0), torch.float16),
     "phi3": ("Phi3", dict(sliding_window=53, head_dim=None), torch.bfloat16),
     "phi3-longrope": ("Phi3", dict(ROPE, hidden_size=32, head_dim=None, original_max_position_embeddings=64, rope_parameters=LONG),
         torch.float16),

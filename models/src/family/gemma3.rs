@@ -1,10 +1,11 @@
 //! Gemma 3 (Kamath et al. 2025): Gemma 2 with norms on query and key heads in place of the score cap, five windowed layers to each
-//! that sees everything, and a rotation for each kind: the windowed layers keep base 10 000 and are never stretched.
+//! that sees everything, and a rotation for each kind: the windowed layers keep base 10 000 and are never stretched. The configuration
+//! class still has Gemma 2's `attn_logit_softcapping`, but nothing computes with it.
 
 use super::{Family, gemma2};
 use crate::decoder::Decoder;
 use crate::error::ModelError;
-use crate::names::{self, Key, key};
+use crate::names;
 use crate::reader::Reader;
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
@@ -37,9 +38,6 @@ const SLIDING_THETA: f64 = 10_000.0;
 /// Layers of the 27B model.
 const LAYERS_27B: usize = 62;
 
-/// Gone since Gemma 2, but the class still has it.
-const SCORE_SOFTCAP: Key = key("", "attn_logit_softcapping");
-
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let decoder = Decoder::read(file, &DEFAULTS)?.with_unit_offset_norms();
     let style = RopeStyle::new(Pairing::Halves);
@@ -47,15 +45,10 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let layers = Sliding::Listed(&|layer| (layer + 1) % 6 != 0);
     let windows = decoder.windows(Windows { default: file.in_config(WINDOW), switched: false, layers })?;
     let scale = gemma2::score_scale(&decoder, LAYERS_27B)?;
-    let softcap = file.positive(SCORE_SOFTCAP)?.map(|cap| cap as f32);
     let spec = decoder.spec("gemma3", |layer| {
         let rope = if windows[layer].is_some() { &sliding } else { &full };
-        let attention = Attention {
-            qk_norm: Some(decoder.qk_norm(layer, true)?),
-            scale,
-            softcap,
-            ..decoder.attention(layer, Some(rope), windows[layer])?
-        };
+        let attention =
+            Attention { qk_norm: Some(decoder.qk_norm(layer, true)?), scale, ..decoder.attention(layer, Some(rope), windows[layer])? };
         decoder.sandwich_layer(layer, attention, decoder.dense(layer)?)
     })?;
     let logit_softcap = file.number(names::FINAL_SOFTCAP)?.filter(|&cap| cap > 0.0).map(|cap| cap as f32);
