@@ -16,6 +16,8 @@ pub(crate) struct Decoder<'a> {
     pub sizes: Sizes,
     /// Added to every norm's weight (see [`Norm::weight_offset`]).
     norm_offset: f32,
+    /// Norms have neither weights nor biases.
+    plain_norms: bool,
     /// Width of the token embedding.
     d_embedding: usize,
     /// The layers' matrices are stored as `[inputs, outputs]`.
@@ -33,14 +35,19 @@ impl<'a> Decoder<'a> {
     pub fn read(file: &'a Reader<'a>, defaults: &Defaults) -> Result<Self, ModelError> {
         let sizes = Sizes::read(file, defaults)?;
         let d_embedding = sizes.d_model;
-        let (norm_offset, transposed, interleaved) = (0.0, false, false);
-        Ok(Decoder { file, sizes, norm_offset, d_embedding, transposed, interleaved, ends_in_norm: true, encoder: false })
+        let (plain_norms, transposed, interleaved, encoder) = (false, false, false, false);
+        Ok(Decoder { file, sizes, norm_offset: 0.0, plain_norms, d_embedding, transposed, interleaved, ends_in_norm: true, encoder })
     }
 
     /// Gemma's norms multiply by `1 + weight`. GGUF's converter has added the one already.
     pub fn with_unit_offset_norms(self) -> Self {
         let norm_offset = if self.file.layout == Layout::HuggingFace { 1.0 } else { 0.0 };
         Decoder { norm_offset, ..self }
+    }
+
+    /// Norms that have learned nothing.
+    pub fn with_plain_norms(self) -> Self {
+        Decoder { plain_norms: true, ..self }
     }
 
     /// GPT-2's Hugging Face files hold the layers' matrices as `[inputs, outputs]`. GGUF's converter has turned them.
@@ -218,15 +225,18 @@ impl<'a> Decoder<'a> {
 
     /// A layer norm has a bias if the file has it.
     fn norm_named(&self, stem: &str, width: usize) -> Result<Norm, ModelError> {
+        if self.plain_norms {
+            return Ok(self.norm_of(None));
+        }
         // BERT's first files have TensorFlow's words.
         let old = self.file.shape(&format!("{stem}.gamma")).is_some();
         let (weight, bias) = if old { ("gamma", "beta") } else { ("weight", "bias") };
         let (weight, bias) = (self.part(format!("{stem}.{weight}"), &[width])?, format!("{stem}.{bias}"));
         let biased = self.sizes.norm == NormKind::Layer && self.file.shape(&bias).is_some();
-        Ok(Norm { bias: biased.then(|| self.part(bias, &[width])).transpose()?, ..self.norm_of(weight) })
+        Ok(Norm { bias: biased.then(|| self.part(bias, &[width])).transpose()?, ..self.norm_of(Some(weight)) })
     }
 
-    fn norm_of(&self, weight: Part) -> Norm {
+    fn norm_of(&self, weight: Option<Part>) -> Norm {
         Norm { weight, bias: None, kind: self.sizes.norm, eps: self.sizes.eps, weight_offset: self.norm_offset }
     }
 
@@ -247,7 +257,7 @@ impl<'a> Decoder<'a> {
                 return (0..heads).map(|head| self.norm_named(&format!("{stem}.norms.{head}"), d_head)).collect();
             }
             let stacked = self.part(format!("{stem}.weight"), &[heads, d_head])?;
-            let of = |head: usize| self.norm_of(Part { rows: Rows::Range(head * d_head..(head + 1) * d_head), ..stacked.clone() });
+            let of = |head: usize| self.norm_of(Some(Part { rows: Rows::Range(head * d_head..(head + 1) * d_head), ..stacked.clone() }));
             Ok::<_, ModelError>((0..heads).map(of).collect::<Vec<_>>())
         };
         Ok(QkNorm { q: norms(names::Q_NORM, n_heads)?, k: norms(names::K_NORM, n_kv_heads)?, per_head: true })

@@ -196,11 +196,11 @@ pub struct Projection {
     pub bias: Option<Part>,
 }
 
-/// A normalisation with a learned weight.
+/// A normalisation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Norm {
-    /// `[width]`.
-    pub weight: Part,
+    /// `[width]`; without one, what has been normed stays as it is (the largest Galactica models).
+    pub weight: Option<Part>,
     /// `[width]`; only layer norms have one.
     pub bias: Option<Part>,
     /// How the mean square or the variance is taken.

@@ -45,7 +45,10 @@ fn berts_first_files_call_weights_gamma_and_biases_beta() {
     let rename = |name: String| name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta");
     old.shapes = old.shapes.into_iter().map(|(name, shape)| (rename(name), shape)).collect();
     let norm = old.resolve().unwrap().embedding_norm.unwrap();
-    assert_eq!((norm.weight.name.as_str(), norm.bias.unwrap().name.as_str()), ("embeddings.LayerNorm.gamma", "embeddings.LayerNorm.beta"));
+    assert_eq!(
+        (norm.weight.unwrap().name.as_str(), norm.bias.unwrap().name.as_str()),
+        ("embeddings.LayerNorm.gamma", "embeddings.LayerNorm.beta")
+    );
 }
 
 #[test]

@@ -176,7 +176,7 @@ fn gemmas_differ_in_norms_caps_and_rotations() {
     let gemma2 = spec("gemma2");
     assert_eq!((gemma2.logit_softcap, gemma2.layers[0].attention.softcap), (Some(4.0), Some(5.0)));
     assert_eq!(gemma2.layers[0].attention.scale, (1.0 / 13f64.sqrt()) as f32);
-    let norms = |layer: &Layer| layer.feed_norm.as_ref().unwrap().weight.name.clone();
+    let norms = |layer: &Layer| layer.feed_norm.as_ref().unwrap().weight.as_ref().unwrap().name.clone();
     assert_eq!(norms(&gemma2.layers[1]), "model.layers.1.pre_feedforward_layernorm.weight");
 
     for (name, offset) in [("gemma3", 1.0), ("gemma3.gguf", 0.0)] {
@@ -280,7 +280,7 @@ fn blocks_that_read_the_same_stream_share_a_norm_or_have_two() {
         assert!(layer(name).residual == Residual::Parallel && layer(name).feed_norm.is_some(), "{name}");
     }
     // GGUF counts the feed-forward block's norm as the first.
-    let names = |layer: Layer| [layer.attention_norm, layer.feed_norm].map(|norm| norm.unwrap().weight.name);
+    let names = |layer: Layer| [layer.attention_norm, layer.feed_norm].map(|norm| norm.unwrap().weight.unwrap().name);
     assert_eq!(names(layer("falcon-grouped.gguf")), ["blk.0.attn_norm_2.weight", "blk.0.attn_norm.weight"]);
     for name in ["gptneox-sequential", "stablelm", "stablelm.gguf", "falcon-alibi", "starcoder2", "mpt"] {
         assert_eq!(layer(name).residual, Residual::Sequential, "{name}");
@@ -296,7 +296,7 @@ fn each_head_may_have_a_norm_of_its_own() {
         ("cohere", Part { rows: Rows::Range(8..16), ..Part::whole("model.layers.1.self_attn.k_norm.weight".into()) }),
     ] {
         let QkNorm { q, k, per_head } = norms(name);
-        assert_eq!((q.len(), k.len(), per_head, &k[1].weight), (4, 2, true, &second), "{name}");
+        assert_eq!((q.len(), k.len(), per_head, k[1].weight.as_ref()), (4, 2, true, Some(&second)), "{name}");
         assert_eq!(k[1].kind, NormKind::Layer);
     }
     assert!(norms("phi2-norms").q[0].bias.is_some());

@@ -149,7 +149,7 @@ fn consistent(memory: &Memory, spec: &Spec) {
         projection(memory, v, n_kv_heads * d_head, d_model);
         projection(memory, o, d_model, n_heads * d_head);
         for norm in [&layer.attention_norm, &layer.attention_post_norm, &layer.feed_norm, &layer.feed_post_norm].into_iter().flatten() {
-            rows(memory, &norm.weight, d_model, &[]);
+            norm.weight.iter().for_each(|weight| rows(memory, weight, d_model, &[]));
             factor(norm.eps.into());
         }
         assert!(layer.residual != Residual::Parallel || layer.attention_post_norm.is_none() && layer.feed_post_norm.is_none());
@@ -161,7 +161,7 @@ fn consistent(memory: &Memory, spec: &Spec) {
             for (norms, heads) in [(q, *n_heads), (k, *n_kv_heads)] {
                 assert!(norms.len() == 1 || *per_head && norms.len() == heads);
                 let width = if *per_head { *d_head } else { heads * d_head };
-                for part in norms.iter().flat_map(|norm| [Some(&norm.weight), norm.bias.as_ref()]).flatten() {
+                for part in norms.iter().flat_map(|norm| [&norm.weight, &norm.bias]).flatten() {
                     let all: usize = memory.shapes[&part.name].iter().product();
                     let ranges = part.rows.ranges(all);
                     assert!(ranges.iter().map(|range| range.len()).sum::<usize>() == width && ranges.iter().all(|range| range.end <= all));

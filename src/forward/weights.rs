@@ -209,7 +209,7 @@ impl NormWeights {
     /// # Errors
     /// As [`vector`].
     pub fn read(file: &ModelFile, norm: &Norm, width: usize) -> Result<NormWeights, Error> {
-        let mut weight = vector(file, &norm.weight, Some(width))?;
+        let mut weight = norm.weight.as_ref().map_or_else(|| Ok(vec![1.0; width]), |weight| vector(file, weight, Some(width)))?;
         weight.iter_mut().for_each(|w| *w += norm.weight_offset);
         let bias = norm.bias.as_ref().map(|bias| vector(file, bias, Some(width))).transpose()?;
         Ok(NormWeights { kind: norm.kind, eps: norm.eps, weight, bias })

@@ -91,6 +91,8 @@ OWN_SIZES = {
     "opt": ("OPT", dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=4, ffn_dim=24, max_position_embeddings=304), torch.float16),
     "opt-narrow": ("OPT", dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, ffn_dim=24, max_position_embeddings=300,
         do_layer_norm_before=False, word_embed_proj_dim=8, activation_function="gelu"), torch.bfloat16),
+    "opt-plain": ("OPT", dict(hidden_size=12, num_hidden_layers=1, num_attention_heads=3, ffn_dim=16, max_position_embeddings=300,
+        layer_norm_elementwise_affine=False, enable_bias=False), torch.float16),
     "xglm": ("XGLM", dict(d_model=16, num_layers=2, attention_heads=4, ffn_dim=24, max_position_embeddings=512), torch.float16),
     "gptj": ("GPTJ", dict(n_embd=32, n_layer=2, n_head=4, n_positions=304, rotary_dim=6, n_inner=24), torch.float16),
     "gptneox": ("GPTNeoX", dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24,

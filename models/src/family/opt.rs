@@ -51,6 +51,8 @@ const FIRST_POSITION: usize = 2;
 
 const NORM_BEFORE: Key = key("", "do_layer_norm_before");
 const FINAL_NORM_REMOVED: Key = key("", "_remove_final_layer_norm");
+/// False: norms have neither weights nor biases (Galactica 30B and 120B).
+const NORMS_LEARN: Key = key("", "layer_norm_elementwise_affine");
 const D_EMBEDDING: Key = key("", "word_embed_proj_dim");
 const PROJECT_IN: Name = name("", "project_in");
 const PROJECT_OUT: Name = name("", "project_out");
@@ -61,6 +63,9 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let d_model = decoder.sizes.d_model;
     let d_embedding = file.count(D_EMBEDDING, limits::WIDTH)?.unwrap_or(d_model);
     decoder = decoder.with_embedding_of(d_embedding);
+    if !file.flag(NORMS_LEARN)?.unwrap_or(true) {
+        decoder = decoder.with_plain_norms();
+    }
     let norm_before = file.flag(NORM_BEFORE)?.unwrap_or(true);
     if !norm_before || file.flag(FINAL_NORM_REMOVED)?.unwrap_or(false) {
         decoder = decoder.without_final_norm();
