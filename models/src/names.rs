@@ -26,7 +26,8 @@ pub(crate) const fn name(gguf: &'static str, hugging_face: &'static str) -> Name
 /// How a family spells what most others spell as below, where it differs. It holds for keys and tensors of either layout.
 #[derive(Debug)]
 pub(crate) struct Dialect {
-    /// What stands before the decoder's tensors in a Hugging Face file, and the output's name: the first whose embedding is there.
+    /// What stands before the decoder's tensors in a Hugging Face file, and the output's name: the first whose embedding is there. A
+    /// model that was saved without its head has nothing before them.
     pub roots: &'static [(&'static str, &'static str)],
     /// The common spelling, and the family's own; where there are several of them, the first that the file has.
     pub spellings: &'static [(&'static str, &'static str)],

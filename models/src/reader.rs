@@ -65,8 +65,9 @@ impl<'a> Reader<'a> {
         let (architecture, prefix) = (self.architecture.clone(), self.prefix.clone());
         let mut reader = Reader { architecture, prefix, dialect, root: dialect.roots[0], ..*self };
         let embedding = reader.own(EMBEDDING.hugging_face).next().unwrap_or(EMBEDDING.hugging_face);
-        let holds = |(body, _): &&(&str, &str)| self.file.tensor_shape(&format!("{body}{embedding}.weight")).is_some();
-        reader.root = *dialect.roots.iter().find(holds).unwrap_or(&dialect.roots[0]);
+        let holds = |(body, _): &(&str, &str)| self.file.tensor_shape(&format!("{body}{embedding}.weight")).is_some();
+        let first = dialect.roots[0];
+        reader.root = dialect.roots.iter().copied().chain([("", first.1)]).find(holds).unwrap_or(first);
         reader
     }
 

@@ -413,6 +413,19 @@ fn older_spellings_of_rotations_mean_the_same() {
     assert_eq!(old.resolve(), new.resolve());
 }
 
+/// As embedding models are often published: transformers' own base class has nothing before the names.
+#[test]
+fn a_model_that_was_saved_without_its_head_is_read() {
+    for (name, body) in [("qwen3", "model."), ("starcoder2", "model."), ("falcon", "transformer."), ("gpt2", "transformer.")] {
+        let whole = Memory::of(name);
+        let shapes = whole.shapes.iter().map(|(name, shape)| (name.replacen(body, "", 1), shape.clone())).collect();
+        let bare = Memory { shapes, ..whole.clone() }.resolve().unwrap();
+        let embedding = whole.resolve().unwrap().embedding.name;
+        assert_eq!(Some(bare.embedding.name.as_str()), embedding.strip_prefix(body), "{name}");
+        assert_eq!(bare.output.unwrap().weight, bare.embedding, "{name}");
+    }
+}
+
 #[test]
 fn a_vision_language_models_text_part_is_read() {
     let text_only = Memory::of("gemma3");

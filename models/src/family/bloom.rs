@@ -28,9 +28,9 @@ const DEFAULTS: Defaults = Defaults {
     theta: 10_000.0,
 };
 
-/// The published files have no `transformer.` before the names, and older spellings of the sizes.
+/// The published files have older spellings of the sizes.
 const DIALECT: Dialect = Dialect {
-    roots: &[("transformer.", "lm_head"), ("", "lm_head")],
+    roots: &[("transformer.", "lm_head")],
     spellings: &[
         ("hidden_size", "n_embed"),
         ("num_hidden_layers", "n_layer"),

@@ -30,9 +30,8 @@ const DEFAULTS: Defaults = Defaults {
     theta: 10_000.0,
 };
 
-/// OpenAI's own files have no `transformer.` before the names.
 const DIALECT: Dialect = Dialect {
-    roots: &[("transformer.", "lm_head"), ("", "lm_head")],
+    roots: &[("transformer.", "lm_head")],
     spellings: &[
         ("hidden_size", "n_embd"),
         ("num_hidden_layers", "n_layer"),
