@@ -27,8 +27,8 @@ pub(crate) struct RopeStyle {
     pub gguf_pairing: Pairing,
     /// How Hugging Face's rows lie: [`Pairing::Halves`] in most families.
     pub hugging_face_pairing: Pairing,
-    /// The configuration class' `partial_rotary_factor`, where a file states none.
-    pub share: f64,
+    /// The configuration class' `partial_rotary_factor`, where a file states none. `None`: the family's heads turn whole.
+    pub share: Option<f64>,
     /// The configuration class' `original_max_position_embeddings`, where it has one (Phi-3).
     pub original: Option<usize>,
     /// Scaling names that mean another one in this family (Phi-3's `yarn` is LongRoPE).
@@ -38,7 +38,7 @@ pub(crate) struct RopeStyle {
 impl RopeStyle {
     /// Pairs in GGUF as given, nothing else of its own.
     pub const fn new(gguf_pairing: Pairing) -> Self {
-        RopeStyle { gguf_pairing, hugging_face_pairing: Pairing::Halves, share: 1.0, original: None, renamed: &[] }
+        RopeStyle { gguf_pairing, hugging_face_pairing: Pairing::Halves, share: None, original: None, renamed: &[] }
     }
 }
 
@@ -71,12 +71,7 @@ fn hugging_face(file: &Reader, sizes: &Sizes, style: RopeStyle, scope: Scope) ->
         Scope::Sliding { base } => ("rope_local_base_freq", base),
     };
     let base = base(file, &[at("rope_theta"), file.key(outer)], default)?;
-    let share = match file.positive_at(&at("partial_rotary_factor"))? {
-        None => file.positive_at(&file.key("partial_rotary_factor"))?,
-        share => share,
-    };
-    let dims = share.unwrap_or(style.share) * sizes.d_head as f64;
-    let dims = dimensions(&at("partial_rotary_factor"), dims, sizes.d_head)?;
+    let dims = turned(file, [at("partial_rotary_factor"), file.key("partial_rotary_factor")], sizes, style)?;
 
     let scaling = Scaling { file, prefix, context: sizes.context, dims, original: style.original };
     let (key, kind) = scaling.kind()?;
@@ -91,6 +86,24 @@ fn hugging_face(file: &Reader, sizes: &Sizes, style: RopeStyle, scope: Scope) ->
         other => return Err(wrong(&key, format!("one of {HUGGING_FACE_SCALINGS}"), shown(&Value::Text(other.into())))),
     };
     Ok(Rope { pairing: style.hugging_face_pairing, dims, base, scaling, factors: None, grouping: None })
+}
+
+/// The dimensions of a head that turn, by the first of `keys` that the file states.
+fn turned(file: &Reader, keys: [String; 2], sizes: &Sizes, style: RopeStyle) -> Result<usize, ModelError> {
+    let [inner, outer] = &keys;
+    let (key, stated) = match (file.positive_at(inner)?, file.positive_at(outer)?) {
+        (None, Some(share)) => (outer, Some(share)),
+        (share, _) => (inner, share),
+    };
+    // Other programs leave it out in these families, or take it: no file says which is meant.
+    if let (Some(share), None) = (stated.filter(|&share| share != 1.0), style.share) {
+        let why = "heads of this family turn as a whole, with a factor of 1";
+        return Err(ModelError::Unsupported { key: key.clone(), found: format!("{share:?}"), why });
+    }
+    match stated.or(style.share) {
+        Some(share) => dimensions(key, share * sizes.d_head as f64, sizes.d_head),
+        None => dimensions(&file.spell(names::D_HEAD).unwrap_or_default(), sizes.d_head as f64, sizes.d_head),
+    }
 }
 
 /// A scaling object of `config.json`.

@@ -35,7 +35,8 @@ fn counts_are_checked_before_anything_is_computed_from_them() {
     ] {
         assert_eq!(refusal(&llama.with(key, Value::Int(value))), message);
     }
-    assert_eq!(refusal(&llama.with("head_dim", Value::Int(7))).split(':').next(), Some("`rope_parameters.partial_rotary_factor`"));
+    let odd = "`head_dim`: expected an even number of turned dimensions from 2 to the head's 7, found 7";
+    assert_eq!(refusal(&llama.with("head_dim", Value::Int(7))), odd);
     let narrow = llama.without("head_dim").with("num_attention_heads", Value::Int(6));
     assert!(refusal(&narrow).contains("expected a divisor of the width 16"), "{}", refusal(&narrow));
 }
@@ -173,6 +174,12 @@ fn layers_that_no_published_model_has_are_refused() {
     assert!(refusal(&second).starts_with("`vocab_size` is 125696: Baichuan 2 scales the rows of lm_head"), "{}", refusal(&second));
     let prefix = Memory::of("mpt").with("attn_config.prefix_lm", Value::Bool(true));
     assert!(refusal(&prefix).starts_with("`attn_config.prefix_lm` is true"));
+    // transformers turns these families' heads as a whole whatever the factor says, other programs don't.
+    for (name, key) in [("llama", "partial_rotary_factor"), ("gemma3", "rope_parameters.full_attention.partial_rotary_factor")] {
+        let partial = Memory::of(name).with(key, Value::Float(0.5));
+        assert_eq!(refusal(&partial), format!("`{key}` is 0.5: heads of this family turn as a whole, with a factor of 1"));
+        assert!(partial.with(key, Value::Float(1.0)).resolve().is_ok());
+    }
     // Without ALiBi there must be learned positions.
     let plain = Memory::of("mpt").with("attn_config.alibi", Value::Bool(false));
     assert_eq!(refusal(&plain), "tensor `transformer.wpe.weight` is missing");

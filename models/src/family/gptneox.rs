@@ -49,7 +49,7 @@ const PARALLEL: Key = key("use_parallel_residual", "use_parallel_residual");
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let file = &file.speaking(&DIALECT);
     let decoder = Decoder::read(file, &DEFAULTS)?.with_interleaved_heads();
-    let rope = decoder.rope(RopeStyle { share: 0.25, ..RopeStyle::new(Pairing::Halves) })?;
+    let rope = decoder.rope(RopeStyle { share: Some(0.25), ..RopeStyle::new(Pairing::Halves) })?;
     let parallel = file.flag(PARALLEL)?.unwrap_or(true);
     decoder.spec("gptneox", |layer| {
         let (attention, feed) = (decoder.attention(layer, Some(&rope), None)?, decoder.dense_without_gate(layer)?);

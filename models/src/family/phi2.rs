@@ -47,7 +47,7 @@ const QK_NORM: Key = key("", "qk_layernorm");
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let file = &file.speaking(&DIALECT);
     let decoder = Decoder::read(file, &DEFAULTS)?;
-    let rope = decoder.rope(RopeStyle { share: 0.5, ..RopeStyle::new(Pairing::Halves) })?;
+    let rope = decoder.rope(RopeStyle { share: Some(0.5), ..RopeStyle::new(Pairing::Halves) })?;
     let normed = file.flag(QK_NORM)?.unwrap_or(false);
     decoder.spec("phi2", |layer| {
         let qk_norm = normed.then(|| decoder.qk_norm(layer, true)).transpose()?;

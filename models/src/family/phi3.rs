@@ -33,7 +33,8 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 /// Where an older file says `yarn` it means LongRoPE.
-const ROPE: RopeStyle = RopeStyle { original: Some(4096), renamed: &[("yarn", "longrope")], ..RopeStyle::new(Pairing::Halves) };
+const ROPE: RopeStyle =
+    RopeStyle { share: Some(1.0), original: Some(4096), renamed: &[("yarn", "longrope")], ..RopeStyle::new(Pairing::Halves) };
 
 /// Gate above up.
 const GATE_UP: Name = name("blk.{}.ffn_up", "layers.{}.mlp.gate_up_proj");

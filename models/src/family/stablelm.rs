@@ -44,7 +44,7 @@ const QK_NORM: Key = key("", "qk_layernorm");
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let file = &file.speaking(&DIALECT);
     let decoder = Decoder::read(file, &DEFAULTS)?;
-    let rope = decoder.rope(RopeStyle { share: 0.25, ..RopeStyle::new(Pairing::Halves) })?;
+    let rope = decoder.rope(RopeStyle { share: Some(0.25), ..RopeStyle::new(Pairing::Halves) })?;
     // GGUF's `use_parallel_residual` is true in every file; llama.cpp goes by the norms that are there.
     let there = |name: Name| file.shape(&format!("{}.weight", file.tensor(name, 0))).is_some();
     let (parallel, normed) = match file.layout {
