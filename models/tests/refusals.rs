@@ -180,6 +180,8 @@ fn layers_that_no_published_model_has_are_refused() {
         assert_eq!(refusal(&partial), format!("`{key}` is 0.5: heads of this family turn as a whole, with a factor of 1"));
         assert!(partial.with(key, Value::Float(1.0)).resolve().is_ok());
     }
+    let stretched = Memory::of("modernbert").with("rope_scaling.type", text("yarn"));
+    assert!(refusal(&stretched).starts_with("`rope_scaling.type` is `yarn`: a stretched rotation"), "{}", refusal(&stretched));
     // Without ALiBi there must be learned positions.
     let plain = Memory::of("mpt").with("attn_config.alibi", Value::Bool(false));
     assert_eq!(refusal(&plain), "tensor `transformer.wpe.weight` is missing");

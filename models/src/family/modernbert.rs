@@ -4,8 +4,8 @@
 use super::Family;
 use crate::decoder::Decoder;
 use crate::error::ModelError;
-use crate::names::{self, Dialect, Name, name};
-use crate::reader::Reader;
+use crate::names::{self, Dialect, Key, Name, key, name};
+use crate::reader::{Reader, excerpt};
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
 use crate::spec::{Activation, Layer, NormKind, Pairing, Residual, Spec};
@@ -57,8 +57,17 @@ const DIALECT: Dialect = Dialect {
 /// The gate above what it gates.
 const GATED: Name = name("blk.{}.ffn_up", "layers.{}.mlp.Wi");
 
+/// Before transformers 5 nothing was computed with it; since then it stretches the layers with a window too.
+const OLD_SCALING: [Key; 2] = [key("", "rope_scaling.rope_type"), key("", "rope_scaling.type")];
+
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let file = &file.speaking(&DIALECT);
+    for key in OLD_SCALING {
+        if let Some(kind) = file.text(key)?.filter(|kind| kind != "default") {
+            let why = "a stretched rotation of this family is read from `rope_parameters` only";
+            return Err(file.unsupported(key, format!("`{}`", excerpt(&kind)), why));
+        }
+    }
     let decoder = Decoder::read(file, &DEFAULTS)?.encoding();
     let windows = decoder.windows(Windows { default: Some(WINDOW), switched: false, layers: Sliding::ButFirstOfEvery(3) })?;
     let style = RopeStyle::new(Pairing::Halves);
