@@ -71,12 +71,13 @@ impl Maker<'_> {
                 vector.copy_from_slice(&normed);
             }
         }
-        let (width, reach) = (self.width(), recipe.reach.min(self.context) as isize);
         // The bucket counts from the query, distances in the tile from the query to the key.
-        let place = |distance: isize| {
-            let bucket = if recipe.buckets { deberta_bucket(-distance, span, recipe.reach) } else { -distance };
-            (bucket + span as isize).clamp(0, 2 * span as isize - 1) as usize
-        };
+        let bucket = |distance: isize| if recipe.buckets { deberta_bucket(-distance, span, recipe.reach) } else { -distance };
+        let place = |distance: isize| (bucket(distance) + span as isize).clamp(0, 2 * span as isize - 1) as usize;
+        // Where their number is odd, the last bucket begins beyond the reach.
+        let is_last = |far: &usize| bucket(-(*far as isize)) >= span as isize;
+        let reach = (recipe.reach.min(self.context)..self.context).find(is_last).unwrap_or(self.context) as isize;
+        let width = self.width();
         let places: Vec<usize> = (-reach..=reach).map(place).collect();
         let of = |projection: &Option<Projection>, scale: f32| -> Result<Option<Relative>, Error> {
             let Some(projection) = projection else { return Ok(None) };

@@ -74,7 +74,7 @@ pub struct Disentangled {
     pub span: usize,
     /// Distances from `span / 2` on share buckets that grow with their logarithm, up to `reach`. Otherwise each distance is a bucket.
     pub buckets: bool,
-    /// Distances from this one on share the last bucket.
+    /// Distances from this one on share the last bucket; where `span` is odd, a bucket or two come after it.
     pub reach: usize,
     /// `K`, `[n_heads · d_head, d_model]`: where queries meet distances.
     pub keys: Option<Projection>,
