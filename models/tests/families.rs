@@ -37,6 +37,7 @@ fn each_fixture_resolves_to_its_family() {
         let expected = match name.split(['-', '.']).next().unwrap() {
             "tiny" => "llama",
             "olmo3" => "olmo2",
+            "t5encoder" => "t5",
             family => family,
         };
         assert_eq!(spec(&name).family, expected, "{name}");
