@@ -63,7 +63,8 @@ def as_before_5(d, settings):
             settings["rope_local_base_freq"] = sliding.get("rope_theta", 10000.0)
     if full.get("rope_type", "default") != "default":
         settings["rope_scaling"] = full
-        if d.flip():
+        # The older word is lost on classes with a rotation for each kind of layer.
+        if d.flip() and not sliding:
             full["type"] = full.pop("rope_type")
     else:
         settings["rope_scaling"] = None

@@ -137,7 +137,8 @@ def qwen3moe(d):
 
 def gemma(d):
     out = usual(d) | dict(head_dim=d.of(4, 8, 10), rope_parameters=d.scaling(4, 0, ["default", "linear", "dynamic", "yarn", "llama3"]))
-    return out | dict(attention_bias=d.flip(0.2))
+    # kinglet takes `gelu` for the approximation here, as the first files mean it.
+    return out | dict(attention_bias=d.flip(0.2), hidden_act=d.of("gelu_pytorch_tanh", "silu", "relu"))
 
 
 def gemma2(d):
