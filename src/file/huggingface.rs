@@ -20,8 +20,13 @@ use std::sync::Arc;
 const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// Real ones have a few thousand bytes. Parsed, it may take thirty times its size.
+/// Real ones have a few thousand bytes.
 pub(super) const LARGEST_CONFIG: u64 = 1 << 20;
+/// Commas and opening brackets in it; real ones have some hundred, and two for each label of a classifier. Parsed, each may take 400
+/// bytes: the one value in `[0]` has room for four of 72 bytes, and a list that grows stands beside its copy.
+const MOST_VALUES: usize = 1 << 14;
+/// Bytes of a dotted key above which an object is shown whole: its key would be repeated for each of its members.
+const LONGEST_PREFIX: usize = 250;
 /// A hundred bytes for each of a million tensors.
 const LARGEST_INDEX: u64 = 100 << 20;
 const MOST_SHARDS: usize = 10_000;
@@ -127,9 +132,17 @@ pub(super) fn json_of(path: &Path, limit: u64) -> Result<Option<Json>, FileError
     if !path.exists() {
         return Ok(None);
     }
+    parse(path, limit, "JSON").map(Some)
+}
+
+/// A JSON file of at most `limit` bytes that takes no more memory than [`MOST_VALUES`] do.
+fn parse(path: &Path, limit: u64, expected: &'static str) -> Result<Json, FileError> {
     let text = read_text(path, limit)?;
-    let wrong = |source| FileError::Json { file: path.to_owned(), field: "text", expected: "JSON", source };
-    serde_json::from_slice(&text).map(Some).map_err(wrong)
+    let values = text.iter().filter(|byte| b",[{".contains(byte)).count();
+    if values > MOST_VALUES {
+        return Err(FileError::field(path, "text", format_args!("at most {MOST_VALUES} commas and brackets"), values));
+    }
+    serde_json::from_slice(&text).map_err(|source| FileError::Json { file: path.to_owned(), field: "text", expected, source })
 }
 
 impl Config {
@@ -138,13 +151,7 @@ impl Config {
         if !path.exists() {
             return Err(not_a_model(folder, "a config.json in it"));
         }
-        let text = read_text(&path, LARGEST_CONFIG)?;
-        let root: Json = serde_json::from_slice(&text).map_err(|source| FileError::Json {
-            file: path.clone(),
-            field: "text",
-            expected: "a model's configuration in JSON",
-            source,
-        })?;
+        let root = parse(&path, LARGEST_CONFIG, "a model's configuration in JSON")?;
         if !root.is_object() {
             return Err(FileError::field(&path, "text", "a JSON object", kind(&root)));
         }
@@ -175,7 +182,7 @@ impl Config {
 
 fn flatten(prefix: &str, json: &Json, entries: &mut Vec<MetadataEntry>) {
     match json {
-        Json::Object(members) => {
+        Json::Object(members) if prefix.len() <= LONGEST_PREFIX => {
             for (name, member) in members {
                 let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
                 flatten(&key, member, entries);

@@ -1,5 +1,5 @@
-//! Calls of the `tokenizers` library, which panics in many places where a file's rules are not what it expects. A file must not end the
-//! process that opens it, so that a panic becomes an error here.
+//! Calls of libraries that panic where a file is not what they expect: `tokenizers` in many places, minijinja's compiler in one. A file
+//! must not end the process that opens it, so that a panic becomes an error here.
 
 use crate::error::one_line;
 use std::cell::Cell;

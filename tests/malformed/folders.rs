@@ -1,6 +1,7 @@
 //! Safetensors files, their index, and `config.json`, each with something wrong.
 
 use crate::assert_refused;
+use crate::inputs::parsed;
 use crate::support::{Scratch, fixture_bytes, open};
 use kinglet::error::FileError;
 use kinglet::file::ModelFile;
@@ -177,8 +178,36 @@ fn a_configuration_is_a_json_object_of_sane_size_for_plain_weights() {
     assert_refused!(with_config("[]"), FileError::Field { .. }, "config.json", "a JSON object", "array [0]");
     assert_refused!(with_config(""), FileError::Json { .. }, "config.json", "EOF");
     assert_refused!(with_config("{\"a\": "), FileError::Json { .. }, "config.json", "EOF");
-    assert_refused!(with_config(&"[".repeat(100_000)), FileError::Json { .. }, "config.json", "recursion");
+    assert_refused!(with_config(&"[".repeat(10_000)), FileError::Json { .. }, "config.json", "recursion");
     assert_refused!(with_config(&" ".repeat((1 << 20) + 1)), FileError::Field { .. }, "size", "at most 1048576 bytes");
     let quantised = r#"{"quantization_config": {"quant_method": "gptq", "bits": 4}}"#;
     assert_refused!(with_config(quantised), FileError::Field { .. }, "quant_method", "a GGUF file", "gptq");
+}
+
+/// The worst that is known: lists of one value, each with room for four, in a list that has just grown.
+#[test]
+fn a_parsed_configuration_takes_no_more_than_its_values_allow() {
+    let scratch = Scratch::new();
+    scratch.write("model.safetensors", &file("{}", 0));
+    let nested = format!("{}0{}", "[".repeat(100), "]".repeat(100));
+    for (value, enough, too_many) in [("0", 16380, 1 << 14), ("[0]", 8190, 8193), (&*nested, 160, 163)] {
+        let config = |more: usize| format!("{{\"a\":[{value}{}]}}", format!(",{value}").repeat(more));
+        scratch.write("config.json", config(enough).as_bytes());
+        open(&scratch.path(""), parsed(config(enough).as_bytes())).expect("a long list is no crime");
+        scratch.write("config.json", config(too_many).as_bytes());
+        assert_refused!(open(&scratch.path(""), 0), FileError::Field { .. }, "config.json", "at most 16384 commas and brackets");
+    }
+}
+
+/// A key is its object's key with a name behind it, so that a long one could be repeated thousands of times.
+#[test]
+fn keys_of_a_configuration_take_bounded_memory() {
+    let scratch = Scratch::new();
+    let members: Vec<String> = (0..16000).map(|n| format!("\"{n}\":0")).collect();
+    for length in [250, 500_000] {
+        let config = format!("{{\"{}\":{{{}}}}}", "k".repeat(length), members.join(","));
+        scratch.write("config.json", config.as_bytes());
+        scratch.write("model.safetensors", &file("{}", 0));
+        open(&scratch.path(""), parsed(config.as_bytes())).expect("a long name is no crime");
+    }
 }

@@ -4,6 +4,7 @@
 mod allocator;
 mod folders;
 mod ggufs;
+mod inputs;
 mod models;
 mod mutations;
 mod opened;

@@ -1,12 +1,10 @@
 //! What a person types or a program passes: sampling parameters of any numbers over logits of any numbers, and the little languages of
 //! flags. Each is an error of one line or works; no parameter makes a sampler panic.
 
+use crate::inputs::{self, line, sample};
 use crate::mutations::cases;
-use kinglet::error::generate::GenerateError;
-use kinglet::generate::{LookupOptions, PromptLookup, Sampler, SamplerKind, SamplerOptions, StopStrings};
-use kinglet::parallel::CpuMask;
-use kinglet::position::Scheme;
-use kinglet::{Budget, TokenId};
+use kinglet::TokenId;
+use kinglet::generate::{LookupOptions, PromptLookup, SamplerKind, SamplerOptions};
 use proptest::prelude::*;
 
 /// The numbers at which something changes.
@@ -59,22 +57,6 @@ fn options() -> impl Strategy<Value = SamplerOptions> {
         mirostat_eta: x[15],
         ..SamplerOptions::default()
     })
-}
-
-/// Samples a few tokens, each of which the next ones are penalised for.
-fn sample(options: SamplerOptions, logits: &[f32]) -> Result<(), GenerateError> {
-    let mut sampler = Sampler::new(options, logits.len())?;
-    for _ in 0..4 {
-        let token = sampler.sample(logits)?.token;
-        assert!(token.index() < logits.len());
-        sampler.accept(token);
-    }
-    sampler.distribution(logits).map(|_| ())
-}
-
-fn line(error: impl ToString) {
-    let line = error.to_string();
-    assert!(!line.contains('\n') && line.len() < 2000, "no line for a person: {line:?}");
 }
 
 /// What people type, and what they mistype: pieces of the languages of flags between any characters.
@@ -135,11 +117,7 @@ proptest! {
 
     #[test]
     fn what_is_typed_is_an_error_or_something(text in typed()) {
-        let _ = text.parse::<Scheme>().map_err(line);
-        let _ = text.parse::<Budget>().map_err(line);
-        let _ = text.parse::<CpuMask>().map_err(line);
-        let _ = SamplerKind::parse_list(&text).map_err(line);
-        let _ = StopStrings::new([text.as_str()]).map(|mut stop| (stop.push(&text), stop.finish())).map_err(line);
+        inputs::typed(text.as_bytes());
     }
 
     #[test]

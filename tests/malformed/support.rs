@@ -10,6 +10,9 @@ use tempfile::TempDir;
 /// What opening may take beside the file's size: paths, messages, the parsed `config.json`.
 const ALLOWANCE: usize = 64 << 10;
 
+/// What a list of the metadata may take beside twice the file's size: for each of 16384 values a key, some words and an excerpt.
+const LISTED: usize = 12 << 20;
+
 /// A committed file of `make_gguf.py`.
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/files").join(name)
@@ -51,7 +54,7 @@ pub fn open(path: &Path, size: usize) -> Result<ModelFile, FileError> {
     let (result, peak) = peak_of(|| ModelFile::open(path));
     assert!(peak <= size + ALLOWANCE, "opening {size} bytes took {peak} bytes of memory: {result:?}");
     match &result {
-        Ok(file) => walk(file),
+        Ok(file) => walk(file, size),
         Err(error) => {
             let line = error.to_string();
             assert!(!line.contains('\n') && line.len() < 1000, "no line for a person: {line:?}");
@@ -60,7 +63,9 @@ pub fn open(path: &Path, size: usize) -> Result<ModelFile, FileError> {
     result
 }
 
-fn walk(file: &ModelFile) {
+fn walk(file: &ModelFile, size: usize) {
+    let (count, peak) = peak_of(|| file.metadata().count());
+    assert!(peak <= 2 * size + LISTED, "a list of {count} keys took {peak} bytes of memory");
     for entry in file.metadata() {
         file.get(&entry.key);
         if let Some(gguf) = file.gguf() {

@@ -10,6 +10,7 @@ mod failure;
 mod guard;
 mod python;
 
+use super::guarded::guarded;
 use super::json::{read_json, token_text};
 use super::{Special, Tokenizer};
 use crate::error::{Optional, TextError};
@@ -104,7 +105,9 @@ impl ChatTemplate {
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<ChatTemplate, TextError> {
         let mut environment = environment::hugging_face();
         let source = environment::without_generation_tags(source);
-        environment.add_template_owned(NAME, source.into_owned()).map_err(|error| failure::explain(&error))?;
+        // The compiler panics on what its parser lets through, such as `{% import "x" as -y %}`.
+        let added = guarded(|| environment.add_template_owned(NAME, source.into_owned()));
+        added.map_err(|why| TextError::TemplateSyntax { line: 1, why })?.map_err(|error| failure::explain(&error))?;
         Ok(ChatTemplate { environment, bos: bos.map(str::to_owned), eos: eos.map(str::to_owned) })
     }
 
