@@ -25,7 +25,7 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// Folders whose sources keep the rules.
-const ROOTS: &[&str] = &["src", "quant", "models", "tests", "examples", "benches"];
+const ROOTS: &[&str] = &["src", "quant", "models", "tests", "examples", "benches", "fuzz/src", "fuzz/fuzz_targets"];
 
 /// Files and folders that may hold `unsafe`: intrinsics, rectangles of a matrix, the memory map, the team, the C interface, and an
 /// allocator that counts, for the tests of hostile files.

@@ -2,6 +2,7 @@
 //! the place, what was expected and what was found. Nothing panics, nothing takes memory on a file's word.
 
 mod allocator;
+mod corpus;
 mod folders;
 mod ggufs;
 mod inputs;

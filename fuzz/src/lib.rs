@@ -1,0 +1,9 @@
+//! What fuzz targets do with their bytes is what the tests of `tests/malformed/` do: these are the same files. A panic that
+//! becomes an error in kinglet is none to libFuzzer either, as `allocator` keeps it from libFuzzer's hook.
+
+#[path = "../../tests/malformed/allocator.rs"]
+pub mod allocator;
+#[path = "../../tests/malformed/inputs.rs"]
+pub mod inputs;
+#[path = "../../tests/malformed/support.rs"]
+pub mod support;
