@@ -1,11 +1,16 @@
-//! What a position scheme can't be.
+//! What a position scheme can't be. Of what was written, the beginning is repeated, on one line.
+
+use super::file::Excerpt;
+
+/// Characters of a scheme that a message repeats.
+const LONGEST: usize = 100;
 
 /// A scheme that can't be read, or that a model can't take.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PositionError {
     /// No scheme has this name.
-    #[error("unknown position scheme {term:?}, expected {expected}")]
+    #[error("unknown position scheme \"{}\", expected {expected}", Excerpt(term, LONGEST))]
     Unknown {
         /// What was written.
         term: String,
@@ -19,7 +24,7 @@ pub enum PositionError {
         term: String,
     },
     /// An option that the scheme does not have, or a value out of its range.
-    #[error("position scheme {term:?}: option {option:?} can't be used, expected {expected}")]
+    #[error("position scheme \"{}\": option \"{}\" can't be used, expected {expected}", Excerpt(term, LONGEST), Excerpt(option, LONGEST))]
     Option {
         /// The scheme as it was written.
         term: String,
@@ -29,7 +34,7 @@ pub enum PositionError {
         expected: &'static str,
     },
     /// Tokens must not see later ones.
-    #[error("{scheme} is for models whose tokens see earlier ones alone, and {family} has an encoder")]
+    #[error("{} is for models whose tokens see earlier ones alone, and {family} has an encoder", Excerpt(scheme, LONGEST))]
     NotCausal {
         /// The scheme.
         scheme: String,

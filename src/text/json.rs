@@ -11,6 +11,7 @@ use super::strings::Strings;
 use super::vocabulary::{TokenKind, Vocabulary};
 use crate::error::{TextError, one_line};
 use crate::types::TokenId;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -50,6 +51,10 @@ impl Folder {
         let bytes = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
         // What is no JSON at all is told best by a parser that expects nothing of it.
         serde_json::from_slice::<IgnoredAny>(&bytes).map_err(|error| failed(error.to_string()))?;
+        let rules = serde_json::from_slice::<Rules>(&bytes).map_err(|error| failed(error.to_string()))?;
+        if !rules.normalizer.is_none_or(|normalizer| normalizer.fits()) {
+            return Err(failed("precompiled_charsmap: expected a table of the size that it states".to_owned()));
+        }
         let library = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(failed)?;
         let mut library = library.map_err(|error| failed(error.to_string()))?;
         library.with_truncation(None).map_err(|error| failed(error.to_string()))?;
@@ -147,6 +152,45 @@ fn kind(text: &str, spelling: Spelling) -> TokenKind {
 }
 
 /// How the tokens are spelled, which the decoder (or, where there is none, the pre-tokenizer) tells.
+/// What is looked at before the library is: it takes as much memory as a table in the file says that it has.
+#[derive(Deserialize)]
+struct Rules {
+    #[serde(default)]
+    normalizer: Option<Normalizer>,
+}
+
+/// A table, or a sequence of normalizers that may have one.
+#[derive(Deserialize)]
+struct Normalizer {
+    #[serde(default)]
+    precompiled_charsmap: Option<String>,
+    #[serde(default)]
+    normalizers: Vec<Normalizer>,
+}
+
+impl Normalizer {
+    /// Whether each table has at least as many bytes as it says in its first four.
+    fn fits(&self) -> bool {
+        let table = self.precompiled_charsmap.as_deref().unwrap_or_default();
+        stated(table).is_none_or(|size| size as usize <= table.len()) && self.normalizers.iter().all(Normalizer::fits)
+    }
+}
+
+/// The number in the first four bytes of a text in base64; `None` where it has fewer, or is none, which the library refuses.
+fn stated(base64: &str) -> Option<u32> {
+    let digits = base64.as_bytes().get(..6)?.iter().map(|&c| match c {
+        b'A'..=b'Z' => Some(c - b'A'),
+        b'a'..=b'z' => Some(c - b'a' + 26),
+        b'0'..=b'9' => Some(c - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    });
+    // 36 bits; the last four are the fifth byte's.
+    let bits = digits.into_iter().try_fold(0u64, |bits, digit| Some(bits << 6 | u64::from(digit?)))?;
+    Some(((bits >> 4) as u32).swap_bytes())
+}
+
 fn spelling(library: &tokenizers::Tokenizer) -> Spelling {
     let parts = [serde_json::to_string(&library.get_decoder()), serde_json::to_string(&library.get_pre_tokenizer())];
     let has = |name: &str| parts.iter().flatten().any(|part| part.contains(name));

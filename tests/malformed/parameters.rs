@@ -133,3 +133,12 @@ proptest! {
         }
     }
 }
+
+/// Found by fuzzing: a message repeated the whole scheme twice, each control character as six.
+#[test]
+fn a_long_position_scheme_is_an_error_of_one_line() {
+    for text in ["\u{1b}", "+:\u{1b}", "rope:\u{1b}", "rope:yarn=4,\u{1b}=", "rope:self-extend=4\n"] {
+        inputs::typed(text.repeat(500).as_bytes());
+        inputs::typed(format!("{text}:{}", "\u{1b}".repeat(500)).as_bytes());
+    }
+}

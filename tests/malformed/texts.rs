@@ -107,6 +107,16 @@ fn a_tokenizer_json_on_which_the_library_panics_is_an_error() {
     tokenizer_json(damaged.as_bytes());
 }
 
+/// Found by fuzzing: the library takes the memory that a table says it needs, gigabytes for a few letters.
+#[test]
+fn a_table_of_a_tokenizer_json_takes_no_memory_on_its_word() {
+    let table = r#"{"type": "Precompiled", "precompiled_charsmap": "/////wAAAAA="}"#;
+    for normalizer in [table.to_owned(), format!(r#"{{"type": "Sequence", "normalizers": [{{"type": "NFC"}}, {table}]}}"#)] {
+        let json = format!(r#"{{"normalizer": {normalizer}, "model": {{"type": "WordLevel", "vocab": {{"a": 0}}, "unk_token": "a"}}}}"#);
+        tokenizer_json(json.as_bytes());
+    }
+}
+
 /// What is assigned to is no variable, which minijinja's parser lets through and its compiler panics on.
 #[test]
 fn a_template_on_which_the_library_panics_is_an_error() {
