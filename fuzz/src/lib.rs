@@ -6,4 +6,6 @@ pub mod allocator;
 #[path = "../../tests/malformed/inputs.rs"]
 pub mod inputs;
 #[path = "../../tests/malformed/support.rs"]
+// What is public here is so for the targets, and needs no more than they do.
+#[allow(clippy::new_without_default)]
 pub mod support;
