@@ -151,7 +151,6 @@ fn kind(text: &str, spelling: Spelling) -> TokenKind {
     }
 }
 
-/// How the tokens are spelled, which the decoder (or, where there is none, the pre-tokenizer) tells.
 /// What is looked at before the library is: it takes as much memory as a table in the file says that it has.
 #[derive(Deserialize)]
 struct Rules {
@@ -191,6 +190,7 @@ fn stated(base64: &str) -> Option<u32> {
     Some(((bits >> 4) as u32).swap_bytes())
 }
 
+/// How the tokens are spelled, which the decoder (or, where there is none, the pre-tokenizer) tells.
 fn spelling(library: &tokenizers::Tokenizer) -> Spelling {
     let parts = [serde_json::to_string(&library.get_decoder()), serde_json::to_string(&library.get_pre_tokenizer())];
     let has = |name: &str| parts.iter().flatten().any(|part| part.contains(name));
