@@ -93,3 +93,23 @@ fn cpuinfo(name: &str) -> Option<String> {
     };
     cpuinfo.lines().find_map(value)
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::file::ModelFile;
+
+    #[test]
+    fn a_mapped_file_is_found_among_the_mappings() {
+        // A copy: other tests have the original open.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a model.gguf");
+        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/tiny.gguf"), &path).unwrap();
+        assert_eq!(mapped(&path), Some((0, 0)));
+        let file = ModelFile::open(&path).unwrap();
+        let (all, huge) = mapped(&path).unwrap();
+        assert!(all >= 4096 && huge <= all, "{huge} of {all}");
+        drop(file);
+        assert_eq!(mapped(&path), Some((0, 0)));
+    }
+}
