@@ -23,7 +23,7 @@ use std::ops::Range;
 /// Query rows that share each load of a key or a value: with two vectors of keys they are 12 sums, as many as AVX2's registers hold.
 const ROWS: usize = 6;
 
-/// The same where there are 32 registers of sixteen numbers.
+/// The same where there are 32 registers and each holds a whole tile of keys.
 const MANY_ROWS: usize = 12;
 
 /// The softmax of some of a row's keys, not yet divided by its sum: `o / l` is the row's output.
@@ -56,11 +56,11 @@ impl Partial<'_> {
 }
 
 /// Merges the maxima and sums of further keys into those of `R` rows; returns what the rows' earlier outputs and theirs are multiplied by.
-/// One exponential serves all rows.
+/// One exponential serves all rows, of which there are no more than keys in a tile.
 #[inline(always)]
 fn merge_sums<I: Isa, const R: usize>(isa: I, max: &mut [f32], sum: &mut [f32], further: [(f32, f32); R]) -> ([f32; R], [f32; R]) {
     let mut new = [0f32; R];
-    let (mut mine, mut theirs) = ([0f32; LANES], [0f32; LANES]);
+    let (mut mine, mut theirs) = ([0f32; TILE], [0f32; TILE]);
     for r in 0..R {
         new[r] = max[r].max(further[r].0);
         (mine[r], theirs[r]) = (max[r] - new[r], further[r].0 - new[r]);
@@ -81,9 +81,6 @@ fn merge_sums<I: Isa, const R: usize>(isa: I, max: &mut [f32], sum: &mut [f32], 
     }
     (a, b)
 }
-
-/// Lanes of the widest level: no fewer than rows.
-const LANES: usize = 16;
 
 /// Query rows of one key/value head against some of its pages, merged into `partial`.
 #[derive(Debug)]
@@ -123,7 +120,7 @@ impl<'p, P: Fn(usize) -> (Part<'p>, Part<'p>)> Op for Attend<'_, P> {
                 let slots = slots.rows_from(row, width);
                 let block = Block { start, q: &q[row * width..], width, keys, values, views: &views[row..], softcap, slots };
                 let n = match views.len() - row {
-                    MANY_ROWS.. if I::LANES == LANES => MANY_ROWS,
+                    MANY_ROWS.. if I::LANES == TILE => MANY_ROWS,
                     ROWS.. => ROWS,
                     5 => 4,
                     left => left,
@@ -131,7 +128,7 @@ impl<'p, P: Fn(usize) -> (Part<'p>, Part<'p>)> Op for Attend<'_, P> {
                 let partial = Partial { max: &mut partial.max[row..], sum: &mut partial.sum[row..], out: &mut partial.out[row * width..] };
                 match n {
                     // A condition on a constant: then it is not compiled for a level that never uses it.
-                    MANY_ROWS if I::LANES == LANES => block.attend::<I, MANY_ROWS>(isa, partial),
+                    MANY_ROWS if I::LANES == TILE => block.attend::<I, MANY_ROWS>(isa, partial),
                     ROWS => block.attend::<I, ROWS>(isa, partial),
                     4 => block.attend::<I, 4>(isa, partial),
                     3 => block.attend::<I, 3>(isa, partial),

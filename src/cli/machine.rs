@@ -78,7 +78,7 @@ pub fn mapped(path: &Path) -> Option<(u64, u64)> {
 /// [`limits::BUFFER`]), from huge pages where the system has them.
 pub fn read_bandwidth(level: Level, threads: usize, bytes: usize) -> f64 {
     let least = threads * limits::PIECE;
-    match OwnMemory::new(bytes.clamp(least, least.max(limits::BUFFER)).next_multiple_of(least)) {
+    match OwnMemory::new(bytes.clamp(1, limits::BUFFER).next_multiple_of(least)) {
         Ok(memory) => limits::read_bandwidth_of(level, threads, &memory),
         Err(_) => f64::NAN,
     }

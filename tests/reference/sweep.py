@@ -17,6 +17,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import traceback
 import warnings
 from pathlib import Path
@@ -193,7 +194,7 @@ def main():
     parser.add_argument("--kinglet", type=Path, default=ROOT / "target/release/kinglet")
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scratch", type=Path, default=Path("/tmp/kinglet-sweep"))
+    parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "kinglet-sweep")
     parser.add_argument("families", nargs="*", default=[*FAMILIES])
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -12,6 +12,7 @@
 
 use super::activations::Block;
 use super::block::{Weights, multiply_block};
+use super::direct::LINE;
 use super::lanes::{Kind, Lanes, Lanes32, Sink};
 use super::output::Output;
 use super::pairs::multiply_pairs;
@@ -44,7 +45,6 @@ impl Scratch {
 
 /// The part of `buffer`, grown as needed, that begins at a cache line and has `len` items.
 fn aligned<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) -> &mut [T] {
-    const LINE: usize = 64;
     let slack = LINE / size_of::<T>();
     if buffer.len() < len + slack {
         buffer.resize(len + slack, T::default());
