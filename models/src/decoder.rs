@@ -269,7 +269,14 @@ impl<'a> Decoder<'a> {
         let (queries, keys) = (n_heads * d_head, n_kv_heads * d_head);
         let [q, k, v] = if self.file.shape(&format!("{}.weight", self.file.tensor(names::QKV, layer))).is_some() {
             let blocks = if self.interleaved { n_kv_heads } else { 1 };
-            self.fused(names::QKV, layer, [queries, keys, keys], d_model, attention_bias, blocks)?
+            let mut fused = self.fused(names::QKV, layer, [queries, keys, keys], d_model, attention_bias, blocks)?;
+            // Some GGUF files have the matrices in one tensor and the biases apart.
+            for (part, (name, outputs)) in fused.iter_mut().zip([(names::Q, queries), (names::K, keys), (names::V, keys)]) {
+                if part.bias.is_none() {
+                    part.bias = self.bias(&self.file.tensor(name, layer), outputs, false)?;
+                }
+            }
+            fused
         } else {
             [
                 self.projection(names::Q, layer, [queries, d_model], attention_bias)?,

@@ -141,6 +141,14 @@ impl<'a> Reader<'a> {
         self.spell(key).map_or(Ok(None), |key| self.positive_at(&key))
     }
 
+    /// A finite number above zero; `None` where it is missing, or 0, which GGUF writes for "none".
+    pub fn positive_or_off(&self, key: Key) -> Result<Option<f64>, ModelError> {
+        match self.number(key)? {
+            Some(0.0) if self.layout == Layout::Gguf => Ok(None),
+            _ => self.positive(key),
+        }
+    }
+
     /// True or false; 0 and 1 count.
     pub fn flag(&self, key: Key) -> Result<Option<bool>, ModelError> {
         let Some(key) = self.spell(key) else { return Ok(None) };

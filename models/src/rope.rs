@@ -260,7 +260,8 @@ fn gguf_original(file: &Reader, sizes: &Sizes) -> Result<usize, ModelError> {
 }
 
 /// llama.cpp takes `linear` where no type is given, and multiplies YaRN's own magnitude by `attn_factor`.
-/// `yarn_attn_factor` is what its converter writes for `attention_factor`: the whole magnitude.
+/// `yarn_attn_factor` is what its converter writes for `attention_factor`: the whole magnitude. llama.cpp itself, where it saves a model,
+/// writes a 1 that stands for nothing there, known by the `yarn_ext_factor` below zero beside it.
 fn gguf_scaling(file: &Reader, sizes: &Sizes) -> Result<RopeScaling, ModelError> {
     let at = |key: &str| file.prefixed(&format!("rope.scaling.{key}"));
     let positive = |key: &str| file.positive_at(&at(key));
@@ -275,12 +276,14 @@ fn gguf_scaling(file: &Reader, sizes: &Sizes) -> Result<RopeScaling, ModelError>
                 Some(all) if all > 0.0 => yarn_magnitude(factor, 1.0) / yarn_magnitude(factor, all),
                 _ => yarn_magnitude(factor, 1.0),
             };
+            let converted = file.number_at(&at("yarn_ext_factor"))?.is_none_or(|factor| factor >= 0.0);
+            let stated = if converted { positive("yarn_attn_factor")? } else { None };
             Ok(RopeScaling::Yarn {
                 factor,
                 original: gguf_original(file, sizes)?,
                 beta_fast: positive("yarn_beta_fast")?.unwrap_or(32.0),
                 beta_slow: positive("yarn_beta_slow")?.unwrap_or(1.0),
-                attention_factor: positive("yarn_attn_factor")?.unwrap_or(magnitude * positive("attn_factor")?.unwrap_or(1.0)),
+                attention_factor: stated.unwrap_or(magnitude * positive("attn_factor")?.unwrap_or(1.0)),
                 truncate: true,
             })
         }

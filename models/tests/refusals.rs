@@ -154,7 +154,7 @@ fn keys_and_tensors_are_named_in_the_familys_own_spelling() {
         refusal(&Memory::of("gpt2.gguf").without("gpt2.attention.layer_norm_epsilon")),
         "`gpt2.attention.layer_norm_epsilon` is missing"
     );
-    assert_eq!(refusal(&Memory::of("cohere.gguf").without("command-r.logit_scale")), "`command-r.logit_scale` is missing");
+    assert_eq!(refusal(&Memory::of("cohere2.gguf").without("cohere2.logit_scale")), "`cohere2.logit_scale` is missing");
     assert_eq!(
         refusal(&Memory::of("stablelm-parallel").without_tensor("model.layers.1.self_attn.q_layernorm.norms.3.weight")),
         "tensor `model.layers.1.self_attn.q_layernorm.norms.3.weight` is missing"

@@ -13,6 +13,8 @@ const MODULES: &str = "modules.json";
 const USUAL_FOLDER: &str = "1_Pooling";
 /// How GGUF numbers the ways of pooling.
 const GGUF_NAMES: [&str; 5] = ["none", "mean", "cls", "last", "rank"];
+/// What llama.cpp writes into models that it saves and that said nothing.
+const UNSPECIFIED: u32 = u32::MAX;
 /// How sentence-transformers spells them where it has a key for each, and GGUF's name.
 const SWITCHES: [(&str, &str); 6] = [
     ("pooling_mode_mean_tokens", "mean"),
@@ -34,6 +36,9 @@ impl ModelFile {
             Source::Gguf(gguf) => {
                 let key = format!("{}.pooling_type", gguf.text("general.architecture")?);
                 let Some(number) = gguf.u32(&key).optional()? else { return Ok(None) };
+                if number == UNSPECIFIED {
+                    return Ok(None);
+                }
                 let name = GGUF_NAMES.get(number as usize).map_or_else(|| number.to_string(), |name| (*name).to_owned());
                 Ok(Some(name).filter(|name| name != "none"))
             }

@@ -35,7 +35,7 @@ pub(super) const ROPE: RopeStyle = RopeStyle { hugging_face_pairing: Pairing::Ad
 
 const QK_NORM: Key = key("", "use_qk_norm");
 /// Logits are multiplied by it.
-const LOGIT_SCALE: Key = key("logit_scale", "logit_scale");
+pub(super) const LOGIT_SCALE: Key = key("logit_scale", "logit_scale");
 
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let decoder = Decoder::read(file, &DEFAULTS)?;
@@ -49,13 +49,11 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         let attention = Attention { qk_norm, ..decoder.attention(layer, Some(&rope), None)? };
         decoder.parallel_layer(layer, (names::ATTENTION_NORM, None), attention, decoder.dense(layer)?)
     })?;
-    Ok(Spec { logit_scale: logit_scale(file)?, ..spec })
+    // llama.cpp takes files of this architecture that state none.
+    Ok(Spec { logit_scale: logit_scale(file)?.unwrap_or(1.0), ..spec })
 }
 
 /// The factor of the logits: 1/16 where `config.json` states none.
-pub(super) fn logit_scale(file: &Reader) -> Result<f32, ModelError> {
-    match file.positive(LOGIT_SCALE)?.or(file.in_config(0.0625)) {
-        Some(scale) => Ok(scale as f32),
-        None => Err(ModelError::MissingKey { key: file.spell(LOGIT_SCALE).unwrap_or_default() }),
-    }
+pub(super) fn logit_scale(file: &Reader) -> Result<Option<f32>, ModelError> {
+    Ok(file.positive_or_off(LOGIT_SCALE)?.or(file.in_config(0.0625)).map(|scale| scale as f32))
 }

@@ -41,5 +41,8 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         let attention = decoder.attention(layer, windows[layer].and(Some(&rope)), windows[layer])?;
         decoder.parallel_layer(layer, (names::ATTENTION_NORM, None), attention, decoder.dense(layer)?)
     })?;
-    Ok(Spec { logit_scale: cohere::logit_scale(file)?, ..spec })
+    match cohere::logit_scale(file)? {
+        Some(logit_scale) => Ok(Spec { logit_scale, ..spec }),
+        None => Err(ModelError::MissingKey { key: file.spell(cohere::LOGIT_SCALE).unwrap_or_default() }),
+    }
 }

@@ -41,7 +41,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let decoder = Decoder::read(file, &DEFAULTS)?;
     let rope = Some(decoder.rope(RopeStyle::new(Pairing::Adjacent))?);
     let rope = if file.flag(TURNS)?.unwrap_or(true) { rope } else { None };
-    let multiplier = |key| Ok(file.positive(key)?.map(|scale| scale as f32));
+    let multiplier = |key| Ok(file.positive_or_off(key)?.map(|scale| scale as f32));
     let score_scale = match (multiplier(SCORE_SCALE)?, file.layout) {
         (None, Layout::HuggingFace) => Some(1.0),
         (stated, _) => stated,

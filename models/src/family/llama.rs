@@ -8,7 +8,7 @@ use super::{Family, mixtral};
 use crate::decoder::Decoder;
 use crate::error::ModelError;
 use crate::metadata::Layout;
-use crate::reader::{Reader, limits};
+use crate::reader::Reader;
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
 use crate::spec::{Activation, NormKind, Pairing, Spec};
@@ -34,7 +34,7 @@ const DEFAULTS: Defaults = Defaults {
 };
 
 fn describe(file: &Reader) -> Result<Spec, ModelError> {
-    if file.layout == Layout::Gguf && file.count(mixtral::N_EXPERTS, limits::EXPERTS)?.is_some() {
+    if file.layout == Layout::Gguf && file.count_or_off(mixtral::N_EXPERTS)?.is_some() {
         return mixtral::describe(file);
     }
     // `config.json` has a window only for Mistral; a GGUF file that states one is a Mistral of this name.

@@ -1,10 +1,12 @@
 //! MPT (MosaicML 2023): ALiBi in place of positions (Press et al. 2022), layer norms and matrices without biases, and queries, keys and
-//! values that may be held within bounds. Models that switch ALiBi off have learned positions.
+//! values that may be held within bounds. Models that switch ALiBi off have learned positions. In GGUF there are models that norm all
+//! queries and all keys (SEA-LION).
 
 use super::Family;
 use crate::decoder::Decoder;
 use crate::error::ModelError;
-use crate::names::{Dialect, Key, key};
+use crate::metadata::Layout;
+use crate::names::{self, Dialect, Key, Name, key};
 use crate::reader::Reader;
 use crate::sizes::Defaults;
 use crate::spec::{Activation, Attention, Bias, NormKind, Spec};
@@ -68,19 +70,26 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         }
     }
     let decoder = Decoder::read(file, &DEFAULTS)?;
-    let clip = file.positive(CLIP)?.map(|clip| clip as f32);
+    let clip = file.positive_or_off(CLIP)?.map(|clip| clip as f32);
     let scale = file.positive(SCALE)?.map(|scale| scale as f32);
     let steepest = match file.number(STEEPEST)?.or(file.in_config(8.0)) {
         Some(steepest) if steepest != 0.0 && file.flag(ALIBI)?.unwrap_or(true) => file.positive(STEEPEST)?.or(Some(steepest)),
         _ => None,
     };
     let bias = steepest.map(|steepest| Bias::alibi(decoder.sizes.n_heads, steepest));
+    // llama.cpp goes by the tensors that are there.
+    let there = |name: Name| file.shape(&format!("{}.weight", file.tensor(name, 0))).is_some();
+    let (normed, placed) = match file.layout {
+        Layout::HuggingFace => (false, bias.is_none()),
+        Layout::Gguf => (there(names::Q_NORM), there(names::POSITIONS)),
+    };
     let spec = decoder.spec("mpt", |layer| {
         let attention = decoder.attention(layer, None, None)?;
         let scale = scale.unwrap_or(attention.scale);
-        let attention = Attention { scale, clip, bias: bias.clone(), ..attention };
+        let qk_norm = normed.then(|| decoder.qk_norm(layer, false)).transpose()?;
+        let attention = Attention { scale, clip, qk_norm, bias: bias.clone(), ..attention };
         decoder.pre_norm_layer(layer, attention, decoder.dense_without_gate(layer)?)
     })?;
-    let positions = if bias.is_none() { Some(decoder.positions(0)?) } else { None };
+    let positions = placed.then(|| decoder.positions(0)).transpose()?;
     Ok(Spec { positions, ..spec })
 }

@@ -1,8 +1,10 @@
-//! Qwen 2 and 2.5 (Yang et al. 2024): Llama with biases on q, k and v, and a window in the upper layers where it is switched on.
+//! Qwen 2 and 2.5 (Yang et al. 2024): Llama with biases on q, k and v, and a window in the upper layers where it is switched on. GGUF
+//! has models without the biases under this architecture too.
 
 use super::Family;
 use crate::decoder::Decoder;
 use crate::error::ModelError;
+use crate::metadata::Layout;
 use crate::names::{self, Key, Name, key};
 use crate::reader::{Reader, limits};
 use crate::rope::RopeStyle;
@@ -39,7 +41,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     decoder.spec("qwen2", |layer| {
         let attention = decoder.attention(layer, Some(&rope), windows[layer])?;
         for (projection, name) in [(&attention.q, names::Q), (&attention.k, names::K), (&attention.v, names::V)] {
-            if projection.bias.is_none() {
+            if projection.bias.is_none() && file.layout == Layout::HuggingFace {
                 return Err(missing_bias(file, name, layer));
             }
         }
