@@ -16,6 +16,9 @@
 //!     fn tensor_shape(&self, _: &str) -> Option<Vec<usize>> {
 //!         None
 //!     }
+//!     fn tensor_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+//!         Box::new(std::iter::empty())
+//!     }
 //! }
 //!
 //! let error = resolve(&Empty).unwrap_err();

@@ -35,4 +35,6 @@ pub trait Metadata {
     fn get(&self, key: &str) -> Option<Value>;
     /// A tensor's shape, rows first (`[outputs, inputs]`), or `None` where the file has no such tensor.
     fn tensor_shape(&self, name: &str) -> Option<Vec<usize>>;
+    /// The names of all tensors.
+    fn tensor_names(&self) -> Box<dyn Iterator<Item = &str> + '_>;
 }

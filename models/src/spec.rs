@@ -1,6 +1,7 @@
 //! What a model is, once its family has been read: sizes, one recipe per layer, and the names of the tensors that fill it.
 //! A family writes a [`Spec`]; the runtime's forward pass reads it and knows nothing of families.
 
+mod parts;
 mod position;
 
 pub use position::*;

@@ -2,8 +2,8 @@
 
 mod support;
 
-use kinglet_models::{NormKind, Rows, Spec, Value};
-use support::Memory;
+use kinglet_models::{ModelError, NormKind, Rows, Spec, Value};
+use support::{Memory, text};
 
 fn resolved(memory: &Memory) -> Spec {
     memory.resolve().unwrap_or_else(|error| panic!("{error}"))
@@ -87,4 +87,28 @@ fn a_saved_yarn_keeps_its_own_magnitude() {
 fn command_r_scales_its_logits_where_the_file_says_so() {
     assert_eq!(resolved(&Memory::of("cohere.gguf").without("command-r.logit_scale")).logit_scale, 1.0);
     assert_eq!(resolved(&Memory::of("cohere.gguf").with("command-r.logit_scale", Value::Float(0.0))).logit_scale, 1.0);
+}
+
+#[test]
+fn a_layers_tensor_that_the_family_does_not_compute_with_is_refused() {
+    let refusal = |memory: &Memory| memory.resolve().unwrap_err().to_string();
+    let why = "is a tensor of the file: this family does not compute with such a tensor";
+    for (name, tensor, width) in [
+        ("llama.gguf", "blk.1.attn_q_norm.weight", 8),
+        ("llama.gguf", "blk.0.attn_norm.bias", 16),
+        ("llama.gguf", "blk.0.ffn_up.scale", 1),
+        ("mpt.gguf", "blk.0.ffn_act.scales", 96),
+        ("t5.gguf", "enc.blk.0.attn_norm.bias", 16),
+    ] {
+        assert_eq!(refusal(&Memory::of(name).with_shape(tensor, &[width])), format!("`{tensor}` {why}"));
+    }
+    let fewer = Memory::of("llama.gguf").with("llama.block_count", Value::Int(1));
+    assert!(matches!(fewer.resolve(), Err(ModelError::Unsupported { key, .. }) if key.starts_with("blk.1.")));
+    // What nobody reads, and what other programs put beside the layers.
+    for tensor in ["dec.blk.0.cross_attn_rel_b.weight", "v.blk.0.attn_q.weight", "cls.weight"] {
+        assert!(Memory::of("t5.gguf").with_shape(tensor, &[8, 4]).resolve().is_ok(), "{tensor}");
+    }
+    // Hugging Face's files often hold more than their class reads.
+    assert!(Memory::of("llama").with_shape("model.layers.0.self_attn.rotary_emb.inv_freq", &[4]).resolve().is_ok());
+    assert!(Memory::of("llama").with("model_type", text("llama")).resolve().is_ok());
 }

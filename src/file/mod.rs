@@ -234,4 +234,8 @@ impl Metadata for ModelFile {
         let entry = &self.table.entries()[self.table.find(name)?];
         matches!(entry.stored, Stored::Weights(_)).then(|| entry.shape.to_vec())
     }
+
+    fn tensor_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.table.entries().iter().map(|entry| &*entry.name))
+    }
 }

@@ -40,6 +40,7 @@ use crate::metadata::{Layout, Metadata};
 use crate::names::{Key, key};
 use crate::reader::{Reader, excerpt, shown};
 use crate::spec::Spec;
+use std::collections::HashSet;
 
 /// Models that compute alike.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +105,8 @@ impl Family {
 /// Describes the model that `metadata` belongs to.
 ///
 /// Every size in the result is within [`crate::limits`], and every tensor it names is in the file with the shape that its
-/// field's documentation states. Tensors of the file that it does not name are not looked at.
+/// field's documentation states. Tensors of the file that it does not name are not looked at, but for GGUF's layers: all their tensors
+/// are named, or the file is refused.
 ///
 /// # Errors
 /// [`ModelError`] says which key or tensor is unknown, missing or contradicts the others.
@@ -122,6 +124,9 @@ pub fn resolve(metadata: &dyn Metadata) -> Result<Spec, ModelError> {
     refuse_quantised(&file)?;
     let spec = (family.describe)(&file)?;
     refuse_other_masks(&file, &spec)?;
+    if file.layout == Layout::Gguf {
+        refuse_unread(metadata, &spec)?;
+    }
     Ok(spec)
 }
 
@@ -148,6 +153,25 @@ fn refuse_quantised(file: &Reader) -> Result<(), ModelError> {
         }
     }
     Ok(())
+}
+
+/// What each layer's tensors have before them in GGUF.
+const LAYERS: [&str; 3] = ["blk.", "enc.blk.", "dec.blk."];
+/// Converted with T5, and not used by anybody.
+const UNUSED: &str = ".cross_attn_rel_b.weight";
+
+/// A tensor of a layer that the family does not compute with: a norm or a scale that other models of its architecture don't have. In
+/// `config.json`'s world such tensors are common and ignored; llama.cpp refuses every tensor it does not use.
+fn refuse_unread(metadata: &dyn Metadata, spec: &Spec) -> Result<(), ModelError> {
+    let read: HashSet<&str> = spec.parts().into_iter().map(|part| &*part.name).collect();
+    let of_layer = |name: &&str| LAYERS.iter().any(|start| name.starts_with(start)) && !name.ends_with(UNUSED);
+    match metadata.tensor_names().filter(of_layer).find(|name| !read.contains(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let (key, found, why) = (excerpt(name), "a tensor of the file", "this family does not compute with such a tensor");
+            Err(ModelError::Unsupported { key, found: found.into(), why })
+        }
+    }
 }
 
 /// A decoder whose tokens see later ones, or an encoder whose tokens don't.

@@ -27,6 +27,10 @@ impl Metadata for Memory {
     fn tensor_shape(&self, name: &str) -> Option<Vec<usize>> {
         self.shapes.get(name).cloned()
     }
+
+    fn tensor_names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.shapes.keys().map(String::as_str))
+    }
 }
 
 fn models() -> PathBuf {
