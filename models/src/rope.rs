@@ -229,7 +229,9 @@ impl Scaling<'_> {
 
 fn gguf(file: &Reader, sizes: &Sizes, style: RopeStyle, scope: Scope) -> Result<Rope, ModelError> {
     let at = |key: &str| file.prefixed(key);
-    let dims_key = at("rope.dimension_count");
+    let of_all = at("rope.dimension_count");
+    let of_sliding = Some(at("rope.dimension_count_swa")).filter(|key| matches!(scope, Scope::Sliding { .. }) && file.value(key).is_some());
+    let dims_key = of_sliding.unwrap_or(of_all);
     let dims = file.whole_at(&dims_key, 1..=limits::D_HEAD)?.unwrap_or(sizes.d_head);
     let dims = dimensions(&dims_key, dims as f64, sizes.d_head)?;
     let rope = |base, scaling, factors| Rope { pairing: style.gguf_pairing, dims, base, scaling, factors, grouping: None };
@@ -267,6 +269,10 @@ fn gguf_scaling(file: &Reader, sizes: &Sizes) -> Result<RopeScaling, ModelError>
     let positive = |key: &str| file.positive_at(&at(key));
     let kind = file.text_at(&at("type"))?.unwrap_or_else(|| "linear".into());
     let factor = gguf_factor(file, &[at("factor"), file.prefixed("rope.scale_linear")])?;
+    if let (true, Some(magnitude)) = (["none", "linear"].contains(&&*kind), positive("attn_factor")?.filter(|&factor| factor != 1.0)) {
+        let why = "a magnitude of the rotation is supported beside YaRN and LongRoPE only";
+        return Err(ModelError::Unsupported { key: at("attn_factor"), found: format!("{magnitude:?}"), why });
+    }
     match kind.as_str() {
         "none" => Ok(RopeScaling::None),
         "linear" if factor == 1.0 => Ok(RopeScaling::None),

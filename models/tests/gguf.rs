@@ -84,6 +84,31 @@ fn a_saved_yarn_keeps_its_own_magnitude() {
 }
 
 #[test]
+fn a_magnitude_beside_a_plain_rotation_is_not_passed_over() {
+    let stated = |factor| Memory::of("llama.gguf").with("llama.rope.scaling.attn_factor", Value::Float(factor));
+    assert!(stated(1.0).resolve().is_ok());
+    let why = "a magnitude of the rotation is supported beside YaRN and LongRoPE only";
+    assert_eq!(stated(1.5).resolve().unwrap_err().to_string(), format!("`llama.rope.scaling.attn_factor` is 1.5: {why}"));
+}
+
+#[test]
+fn layers_with_a_window_may_turn_fewer_dimensions() {
+    let spec = resolved(&Memory::of("gemma3.gguf").with("gemma3.rope.dimension_count_swa", Value::Int(4)));
+    let full = spec.layers[0].attention.d_head;
+    for layer in &spec.layers {
+        let dims = layer.attention.rope.as_ref().unwrap().dims;
+        assert_eq!(dims, if layer.attention.window.is_some() { 4 } else { full });
+    }
+}
+
+#[test]
+fn a_modernbert_that_states_no_window_has_none() {
+    let spec = resolved(&Memory::of("modernbert.gguf").without("modern-bert.attention.sliding_window"));
+    let rope = spec.layers[0].attention.rope.as_ref();
+    assert!(spec.layers.iter().all(|layer| layer.attention.window.is_none() && layer.attention.rope.as_ref() == rope));
+}
+
+#[test]
 fn command_r_scales_its_logits_where_the_file_says_so() {
     assert_eq!(resolved(&Memory::of("cohere.gguf").without("command-r.logit_scale")).logit_scale, 1.0);
     assert_eq!(resolved(&Memory::of("cohere.gguf").with("command-r.logit_scale", Value::Float(0.0))).logit_scale, 1.0);

@@ -32,7 +32,7 @@ const DEFAULTS: Defaults = Defaults {
 
 /// The base of layers with a window.
 const LOCAL_THETA: f64 = 10_000.0;
-/// Tokens of a window, half of them on either side.
+/// Tokens of a window, half of them on either side; a GGUF file that states none has none.
 const WINDOW: usize = 128;
 
 const DIALECT: Dialect = Dialect {
@@ -69,7 +69,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         }
     }
     let decoder = Decoder::read(file, &DEFAULTS)?.encoding();
-    let windows = decoder.windows(Windows { default: Some(WINDOW), switched: false, layers: Sliding::ButFirstOfEvery(3) })?;
+    let windows = decoder.windows(Windows { default: file.in_config(WINDOW), switched: false, layers: Sliding::ButFirstOfEvery(3) })?;
     let style = RopeStyle::new(Pairing::Halves);
     let (rope, local) = (decoder.rope(style)?, decoder.sliding_rope(style, LOCAL_THETA)?);
     let spec = decoder.spec("modernbert", |layer| {
