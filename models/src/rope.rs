@@ -244,12 +244,18 @@ fn gguf(file: &Reader, sizes: &Sizes, style: RopeStyle, scope: Scope) -> Result<
         there.then(|| file.expect(&name, &[dims / 2]).map(|()| Part::whole(name))).transpose()
     };
     let scaling = match (tensor(names::ROPE_SHORT)?, tensor(names::ROPE_LONG)?) {
-        (Some(short), Some(long)) => RopeScaling::LongRope {
-            short: Factors::Tensor(short),
-            long: Factors::Tensor(long),
-            original: gguf_original(file, sizes)?,
-            attention_factor: file.positive_at(&at("rope.scaling.attn_factor"))?.unwrap_or(1.0),
-        },
+        (Some(short), Some(long)) => {
+            if let Some((key, factor)) = gguf_factor(file)? {
+                let why = "LongRoPE's divisors are not stretched once more";
+                return Err(ModelError::Unsupported { key, found: format!("{factor:?}"), why });
+            }
+            RopeScaling::LongRope {
+                short: Factors::Tensor(short),
+                long: Factors::Tensor(long),
+                original: gguf_original(file, sizes)?,
+                attention_factor: file.positive_at(&at("rope.scaling.attn_factor"))?.unwrap_or(1.0),
+            }
+        }
         _ => gguf_scaling(file, sizes)?,
     };
     // llama.cpp's default for files that state none, whatever the configuration class says.
@@ -268,7 +274,7 @@ fn gguf_scaling(file: &Reader, sizes: &Sizes) -> Result<RopeScaling, ModelError>
     let at = |key: &str| file.prefixed(&format!("rope.scaling.{key}"));
     let positive = |key: &str| file.positive_at(&at(key));
     let kind = file.text_at(&at("type"))?.unwrap_or_else(|| "linear".into());
-    let factor = gguf_factor(file, &[at("factor"), file.prefixed("rope.scale_linear")])?;
+    let factor = gguf_factor(file)?.map_or(1.0, |(_, factor)| factor);
     if let (true, Some(magnitude)) = (["none", "linear"].contains(&&*kind), positive("attn_factor")?.filter(|&factor| factor != 1.0)) {
         let why = "a magnitude of the rotation is supported beside YaRN and LongRoPE only";
         return Err(ModelError::Unsupported { key: at("attn_factor"), found: format!("{magnitude:?}"), why });
@@ -298,14 +304,14 @@ fn gguf_scaling(file: &Reader, sizes: &Sizes) -> Result<RopeScaling, ModelError>
     }
 }
 
-/// The first of `keys` that is stated; some converters write 0 for "no factor".
-fn gguf_factor(file: &Reader, keys: &[String]) -> Result<f64, ModelError> {
-    for key in keys {
-        if file.number_at(key)?.is_some_and(|factor| factor != 0.0) {
-            return Ok(file.positive_at(key)?.unwrap_or(1.0));
+/// The factor that a file states, newer or older spelling, with its key; none where it is 1, or 0, which some converters write for "none".
+fn gguf_factor(file: &Reader) -> Result<Option<(String, f64)>, ModelError> {
+    for key in ["rope.scaling.factor", "rope.scale_linear"].map(|key| file.prefixed(key)) {
+        if file.number_at(&key)?.is_some_and(|factor| factor != 0.0) {
+            return Ok(file.positive_at(&key)?.filter(|&factor| factor != 1.0).map(|factor| (key, factor)));
         }
     }
-    Ok(1.0)
+    Ok(None)
 }
 
 /// `0.1 mscale ln(factor) + 1` (YaRN, section 3.4).

@@ -92,6 +92,15 @@ fn a_magnitude_beside_a_plain_rotation_is_not_passed_over() {
 }
 
 #[test]
+fn longropes_divisors_are_not_stretched_once_more() {
+    let phi = Memory::of("phi3-longrope.gguf");
+    let stated = |key: &str, factor| phi.with(&format!("phi3.rope.{key}"), Value::Float(factor));
+    assert_eq!(resolved(&stated("scaling.factor", 1.0)), resolved(&stated("scale_linear", 0.0)));
+    let message = stated("scaling.factor", 4.0).resolve().unwrap_err().to_string();
+    assert_eq!(message, "`phi3.rope.scaling.factor` is 4.0: LongRoPE's divisors are not stretched once more");
+}
+
+#[test]
 fn layers_with_a_window_may_turn_fewer_dimensions() {
     let spec = resolved(&Memory::of("gemma3.gguf").with("gemma3.rope.dimension_count_swa", Value::Int(4)));
     let full = spec.layers[0].attention.d_head;
