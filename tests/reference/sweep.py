@@ -1,12 +1,16 @@
 """Compares kinglet with transformers over random configurations of each family, as somebody who checks kinglet from outside would.
 
     python tests/reference/sweep.py [--kinglet PROGRAM] [--count N] [--seed S] [FAMILY ...]
+    PYTHONPATH=LLAMA_CPP:LLAMA_CPP/gguf-py python tests/reference/sweep.py --gguf …
 
 Each case is a folder as transformers' `save_pretrained` writes it, of a tiny random model (make.py's large weights) whose sizes and
 options are drawn at random; then keys of its `config.json` are left out or spelled as transformers 4 did, and transformers reads the
 folder again in float64. 300 positions through `kinglet logits --reference` may differ by 1e-3, or by as much as transformers in float32
 does. A case is one line only where something is wrong: `WRONG` where numbers differ, `REFUSED` with kinglet's words where it does not read
 the folder, `THEIRS` where transformers itself fails. Such folders stay in `--scratch`.
+
+With `--gguf` kinglet reads what llama.cpp's converter makes of the folder (sweep_gguf.py), of options that it has words for; then the keys
+that are left out and spelled as before are GGUF's, and q, k and v may lie in one tensor.
 """
 
 import argparse
@@ -22,6 +26,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+import sweep_gguf
 import torch
 import transformers
 from make import POSITIONS, mend, randomise
@@ -75,19 +80,21 @@ def as_before_5(d, settings):
 class Case:
     """One random model of a family, and what transformers computes for it."""
 
-    def __init__(self, family, seed, folder):
+    def __init__(self, family, seed, folder, as_gguf=False):
         self.d = d = Draw(f"{family} {seed}")
         kind, options, *classes = FAMILIES[family]
         self.kind, self.folder, self.name = kind, folder, f"{family} {seed}"
         self.changes = []
+        if as_gguf:
+            classes = [name for name in classes if name not in sweep_gguf.UNKNOWN]
         class_name = d.choice(classes or [f"{kind.removesuffix('Text')}ForCausalLM"])
         self.model_class = getattr(transformers, class_name)
         config_class = getattr(transformers, f"{kind}Config")
-        self.options = options(d)
+        self.options = sweep_gguf.SAID[family](d, options(d)) if as_gguf else options(d)
         shutil.rmtree(folder, ignore_errors=True)
         config_class(**self.options).save_pretrained(folder)
         settings = json.loads((folder / "config.json").read_text())
-        self.changes = [*without_some_keys(d, settings), *as_before_5(d, settings)]
+        self.changes = [] if as_gguf else [*without_some_keys(d, settings), *as_before_5(d, settings)]
         settings["architectures"] = [class_name]
         text = json.dumps(settings, indent=1)
         (folder / "config.json").write_text(text)
@@ -101,8 +108,9 @@ class Case:
             randomise(model, torch.Generator().manual_seed(seed))
         self.hidden = not hasattr(model, "lm_head") and not hasattr(model, "embed_out") and not hasattr(model, "lm_loss")
         self.hidden |= any(part in class_name for part in ("MaskedLM", "Encoder")) or self.options.get("attn_type") == "bi"
-        saved, tied = model.to(d.of(torch.float32, torch.float16, torch.bfloat16)), getattr(self.config, "tie_word_embeddings", True)
-        if tied and not self.hidden and "T5" not in kind and d.flip(0.15):
+        dtype, tied = d.of(torch.float32, torch.float16, torch.bfloat16), getattr(self.config, "tie_word_embeddings", True)
+        saved = model.to(dtype)
+        if tied and not as_gguf and not self.hidden and "T5" not in kind and d.flip(0.15):
             saved = saved.base_model
             self.changes.append("base class")
         sharded = d.flip(0.15)
@@ -113,6 +121,13 @@ class Case:
         rng = random.Random(seed)
         self.tokens = [rng.randrange(self.config.vocab_size) for _ in range(POSITIONS)]
         self.text = [rng.randrange(self.config.vocab_size) for _ in range(rng.choice([1, 7, 90, 300]))]
+        self.path = folder
+        if as_gguf:
+            # The converter cuts the padding's position off.
+            other = {self.config.pad_token_id: 2} if "oberta" in class_name.lower() else {}
+            self.tokens = [other.get(token, token) for token in self.tokens]
+            self.path = folder / "model.gguf"
+            self.changes += sweep_gguf.convert(d, folder, self.path, dtype)
 
     def theirs(self, dtype):
         """What transformers computes, and how near a router was to another choice."""
@@ -148,7 +163,7 @@ class Case:
     def kinglets(self, program):
         """What kinglet computes, or its words."""
         out = self.folder / "out.safetensors"
-        command = [program, "logits", "-m", self.folder, "--reference", "--threads", "1", "-o", out]
+        command = [program, "logits", "-m", self.path, "--reference", "--threads", "1", "-o", out]
         listed = lambda ids: ",".join(map(str, ids))  # noqa: E731
         if not self.hidden and "T5" in self.kind:
             command += ["--tokens", listed(self.text), "--decoder-tokens", listed(self.tokens)]
@@ -161,10 +176,10 @@ class Case:
         return next(iter(load_file(out).values())).double()
 
 
-def check(family, seed, program, folder):
+def check(family, seed, program, folder, as_gguf):
     """One word on a case, and what there is to say."""
     try:
-        case = Case(family, seed, folder)
+        case = Case(family, seed, folder, as_gguf)
         exact, margin = case.theirs(torch.float64)
     except Exception as error:  # noqa: BLE001
         return "THEIRS", "".join(traceback.format_exception_only(error)).strip()[:200]
@@ -195,18 +210,19 @@ def main():
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "kinglet-sweep")
-    parser.add_argument("families", nargs="*", default=[*FAMILIES])
+    parser.add_argument("--gguf", action="store_true", help="as llama.cpp's converter writes the folders")
+    parser.add_argument("families", nargs="*")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     warnings.simplefilter("ignore")
     wrong = 0
-    for family in arguments.families:
+    for family in arguments.families or (sweep_gguf.SAID if arguments.gguf else FAMILIES):
         verdicts = collections.Counter()
         for seed in range(arguments.seed, arguments.seed + arguments.count):
             folder = arguments.scratch / f"{family}-{seed}"
-            verdict, words = check(family, seed, arguments.kinglet, folder)
+            verdict, words = check(family, seed, arguments.kinglet, folder, arguments.gguf)
             verdicts[verdict] += 1
             wrong += verdict == "WRONG"
             if verdict.isupper():
