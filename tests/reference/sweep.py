@@ -6,8 +6,9 @@
 Each case is a folder as transformers' `save_pretrained` writes it, of a tiny random model (make.py's large weights) whose sizes and
 options are drawn at random; then keys of its `config.json` are left out or spelled as transformers 4 did, and transformers reads the
 folder again in float64. 300 positions through `kinglet logits --reference` may differ by 1e-3, or by as much as transformers in float32
-does. A case is one line only where something is wrong: `WRONG` where numbers differ, `REFUSED` with kinglet's words where it does not read
-the folder, `THEIRS` where transformers itself fails. Such folders stay in `--scratch`.
+does; its angles are of float32 in either, so that a rotation through large angles may exceed that a little. A case is one line only where
+something is wrong: `WRONG` where numbers differ, `REFUSED` with kinglet's words where it does not read the folder, `THEIRS` where
+transformers itself fails. Such folders stay in `--scratch`.
 
 With `--gguf` kinglet reads what llama.cpp's converter makes of the folder (sweep_gguf.py), of options that it has words for; then the keys
 that are left out and spelled as before are GGUF's, and q, k and v may lie in one tensor.
