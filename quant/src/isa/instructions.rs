@@ -1,5 +1,5 @@
-//! Instructions of 64-bit ARM that are written out: those for which Rust has no stable intrinsic, and those of whose intrinsic the compiler
-//! makes two.
+//! Instructions of 64-bit ARM that are written out: those for which Rust has no stable intrinsic, and those whose intrinsics the compiler
+//! mixes.
 //!
 //! SAFETY of every one here: NEON is part of the target, and they touch nothing but their operands. A prefetch reads nothing.
 
@@ -30,20 +30,39 @@ pub(super) fn to_half(x: float32x4_t) -> uint16x4_t {
     y
 }
 
-/// The lower half of `a`, and above it that of `b`. Of the intrinsic the compiler makes two instructions, a copy and an insertion.
+/// Four rows of four numbers, turned. In one piece, or the compiler turns many at once and then has no registers for what is half done.
 #[inline(always)]
-pub(super) fn lower_halves(a: int64x2_t, b: int64x2_t) -> int64x2_t {
-    let halves: int64x2_t;
+pub(super) fn turned([mut a, mut b, mut c, mut d]: [int32x4_t; 4]) -> [int32x4_t; 4] {
     unsafe {
         asm!(
-            "trn1 {halves:v}.2d, {a:v}.2d, {b:v}.2d",
-            halves = lateout(vreg) halves,
-            a = in(vreg) a,
-            b = in(vreg) b,
+            "trn1 {e:v}.4s, {a:v}.4s, {b:v}.4s",
+            "trn2 {f:v}.4s, {a:v}.4s, {b:v}.4s",
+            "trn1 {g:v}.4s, {c:v}.4s, {d:v}.4s",
+            "trn2 {h:v}.4s, {c:v}.4s, {d:v}.4s",
+            "trn1 {a:v}.2d, {e:v}.2d, {g:v}.2d",
+            "trn1 {b:v}.2d, {f:v}.2d, {h:v}.2d",
+            "trn2 {c:v}.2d, {e:v}.2d, {g:v}.2d",
+            "trn2 {d:v}.2d, {f:v}.2d, {h:v}.2d",
+            a = inout(vreg) a,
+            b = inout(vreg) b,
+            c = inout(vreg) c,
+            d = inout(vreg) d,
+            e = out(vreg) _,
+            f = out(vreg) _,
+            g = out(vreg) _,
+            h = out(vreg) _,
             options(pure, nomem, nostack, preserves_flags)
         );
     }
-    halves
+    [a, b, c, d]
+}
+
+/// `sum` by an instruction that is none, past which the compiler moves no other.
+#[inline(always)]
+pub(super) fn in_order(sum: float32x4x2_t) -> float32x4x2_t {
+    let float32x4x2_t(mut low, mut high) = sum;
+    unsafe { asm!("/* {0:v} {1:v} */", inout(vreg) low, inout(vreg) high, options(nomem, nostack, preserves_flags)) };
+    float32x4x2_t(low, high)
 }
 
 /// Lines that are fetched with one address.

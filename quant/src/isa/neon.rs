@@ -4,7 +4,7 @@
 //! SAFETY of every intrinsic here: NEON is part of the target. Loads and stores go through array references of their full size.
 
 use super::bytes::ByteProducts;
-use super::instructions::{fetch_lines, from_half, from_upper_half, lower_halves, to_half};
+use super::instructions::{fetch_lines, from_half, from_upper_half, in_order, to_half, turned};
 use super::{Isa, Level, Op, Rows};
 use half::{bf16, f16};
 use std::arch::aarch64::*;
@@ -43,19 +43,6 @@ fn from_brain(x: uint16x8_t) -> float32x4x2_t {
     unsafe {
         let (low, high) = (vshll_n_u16::<16>(vget_low_u16(x)), vshll_high_n_u16::<16>(x));
         float32x4x2_t(vreinterpretq_f32_u32(low), vreinterpretq_f32_u32(high))
-    }
-}
-
-/// 16 bytes of a row, as four lanes.
-type Lines = [int32x4_t; 4];
-
-/// Four rows of four numbers, turned.
-#[inline(always)]
-fn turned([a, b, c, d]: Lines) -> Lines {
-    unsafe {
-        let pairs = [vtrn1q_s32(a, b), vtrn2q_s32(a, b), vtrn1q_s32(c, d), vtrn2q_s32(c, d)].map(|x| vreinterpretq_s64_s32(x));
-        let [ab, ba, cd, dc] = pairs;
-        [lower_halves(ab, cd), lower_halves(ba, dc), vtrn2q_s64(ab, cd), vtrn2q_s64(ba, dc)].map(|x| vreinterpretq_s32_s64(x))
     }
 }
 
@@ -175,6 +162,11 @@ impl<B: ByteProducts<int32x4x2_t>> Isa for Vectors<B> {
     #[inline(always)]
     fn mul_add(self, a: float32x4x2_t, b: float32x4x2_t, c: float32x4x2_t) -> float32x4x2_t {
         floats!(vfmaq_f32(c, a, b))
+    }
+
+    #[inline(always)]
+    fn in_order(self, sum: float32x4x2_t) -> float32x4x2_t {
+        in_order(sum)
     }
 
     #[inline(always)]

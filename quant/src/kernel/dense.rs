@@ -184,23 +184,23 @@ impl Tile<'_> {
         // Two vectors for sixteen sums where a vector has eight lanes; the second is not used where it has sixteen.
         let mut sums = [[[isa.splat(0.0); C]; R]; 2];
         let bytes = &self.weights.bytes()[self.row * self.weights.row_bytes()..];
-        let (group, lines) = (R * cols * E::BYTES, (R * SUMS * E::BYTES).div_ceil(LINE));
+        let (group, lines) = (R * cols * E::BYTES, (2 * R * SUMS * E::BYTES).div_ceil(LINE));
         let (far, near) = (if group > SHORT { lines } else { 0 }, if group <= TWICE { lines } else { 0 });
-        for i in 0..whole {
+        let (pairs, x) = (weights.map(|w| w.as_chunks::<2>().0), activations.map(|x| x.as_chunks::<2>().0));
+        let (pairs, x) = (pairs.map(|pairs| &pairs[..whole / 2]), x.map(|x| &x[..whole / 2]));
+        for i in 0..whole / 2 {
             if C == 1 {
                 // Each weight is used once: what comes next is fetched from first to last.
-                let at = group + R * SUMS * i * E::BYTES;
+                let at = group + 2 * R * SUMS * i * E::BYTES;
                 isa.prefetch(bytes, at + AHEAD, far, false);
                 isa.prefetch(bytes, at, near, true);
             }
-            let (mut w, mut x): ([&[u8]; R], [&[f32; SUMS]; C]) = ([&[]; R], [&[0.0; SUMS]; C]);
-            for r in 0..R {
-                w[r] = weights[r][i].as_ref();
-            }
-            for c in 0..C {
-                x[c] = &activations[c][i];
-            }
-            add_sixteen::<I, E, R, C>(isa, w, x, &mut sums);
+            add_sixteen::<I, E, R, C>(isa, pairs.map(|w| w[i][0].as_ref()), x.map(|x| &x[i][0]), &mut sums);
+            add_sixteen::<I, E, R, C>(isa, pairs.map(|w| w[i][1].as_ref()), x.map(|x| &x[i][1]), &mut sums);
+        }
+        if whole % 2 == 1 {
+            let i = whole - 1;
+            add_sixteen::<I, E, R, C>(isa, weights.map(|w| w[i].as_ref()), activations.map(|x| &x[i]), &mut sums);
         }
         if whole * SUMS < cols {
             let (w, mut x) = (last_weights.map(E::padded), [[0.0; SUMS]; C]);

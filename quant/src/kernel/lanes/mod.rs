@@ -30,6 +30,7 @@ pub(super) use {q5_0::Q5_0, q5_1::Q5_1, q5_k::Q5K, q6_k::Q6K, q8_0::Q8_0};
 
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
+use std::cmp::Ordering;
 
 /// A quantised format's unpacking.
 pub(super) trait Lanes {
@@ -154,8 +155,7 @@ const fn bytes(x: u8) -> i32 {
 /// Bits `shift .. shift + 4` of each byte, for shifts up to 4.
 #[inline(always)]
 fn nibble<I: Isa>(isa: I, x: I::I, shift: u32) -> I::I {
-    // A byte's upper half needs no mask where bytes can be shifted.
-    if shift == 4 { isa.shr_bytes(x, 4) } else { isa.and(isa.shr(x, shift), isa.splat_i32(bytes(15))) }
+    moved(isa, x, shift, 0, 15)
 }
 
 /// 32 values of 4 bits out of 16 bytes: the low halves are values 0–15, the high halves 16–31.
@@ -172,10 +172,15 @@ fn nibbles<I: Isa>(isa: I, packed: [I::I; 4]) -> [I::I; 8] {
 /// The bits of each byte that `mask` has, after bit `from` was moved to place `to`; the bits that are wanted must stay in their byte.
 #[inline(always)]
 fn moved<I: Isa>(isa: I, x: I::I, from: u32, to: u32, mask: u8) -> I::I {
+    // The uppermost bits need no mask where bytes can be shifted.
     if to < from && mask == 255 >> (from - to) {
         return isa.shr_bytes(x, from - to);
     }
-    let moved = if to >= from { isa.shl(x, to - from) } else { isa.shr(x, from - to) };
+    let moved = match to.cmp(&from) {
+        Ordering::Less => isa.shr(x, from - to),
+        Ordering::Equal => x,
+        Ordering::Greater => isa.shl(x, to - from),
+    };
     isa.and(moved, isa.splat_i32(bytes(mask)))
 }
 

@@ -16,9 +16,12 @@ impl Lanes for Q6K {
         // Sixteen bytes that end with the block, of which the last two are wanted.
         let d = isa.f16_to_f32(isa.shr(rows.quads(isa, 194)[3], 16));
         for n in 0..2 {
-            let low = [rows.octets(isa, 64 * n), rows.octets(isa, 64 * n + 32)];
             let high = rows.octets(isa, 128 + 32 * n);
+            let mut low = [rows.octets(isa, 64 * n); 2];
             written_out!(k in 0 1 2 3 => {
+                if k == 1 {
+                    low[1] = rows.octets(isa, 64 * n + 32);
+                }
                 let mut q = low[k % 2];
                 for (q, &high) in q.iter_mut().zip(&high) {
                     *q = isa.or(nibble(isa, *q, k as u32 / 2 * 4), moved(isa, high, 2 * k as u32, 4, 3 << 4));
