@@ -251,7 +251,8 @@ pub(crate) fn shortened(name: &str) -> String {
 /// The same in backquotes.
 pub(crate) struct Shown<'a>(pub &'a str);
 
-const LONGEST_NAME: usize = 100;
+/// Characters of a name or of what was typed that a message repeats.
+pub(crate) const LONGEST_NAME: usize = 100;
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,10 +1,12 @@
 //! What can go wrong when a process is confined to some of the machine's CPUs.
 
+use super::file::{Excerpt, LONGEST_NAME};
+
 /// A mask of CPUs can't be read or had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CpuMaskError {
     /// The text is no mask.
-    #[error("{found:?} is no set of CPUs, expected a list as 0-3,5 or a hexadecimal mask as 0x2f")]
+    #[error("\"{}\" is no set of CPUs, expected a list as 0-3,5 or a hexadecimal mask as 0x2f", Excerpt(found, LONGEST_NAME))]
     Syntax {
         /// What was given.
         found: String,

@@ -1,16 +1,13 @@
 //! What a position scheme can't be. Of what was written, the beginning is repeated, on one line.
 
-use super::file::Excerpt;
-
-/// Characters of a scheme that a message repeats.
-const LONGEST: usize = 100;
+use super::file::{Excerpt, LONGEST_NAME};
 
 /// A scheme that can't be read, or that a model can't take.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PositionError {
     /// No scheme has this name.
-    #[error("unknown position scheme \"{}\", expected {expected}", Excerpt(term, LONGEST))]
+    #[error("unknown position scheme \"{}\", expected {expected}", Excerpt(term, LONGEST_NAME))]
     Unknown {
         /// What was written.
         term: String,
@@ -24,7 +21,11 @@ pub enum PositionError {
         term: String,
     },
     /// An option that the scheme does not have, or a value out of its range.
-    #[error("position scheme \"{}\": option \"{}\" can't be used, expected {expected}", Excerpt(term, LONGEST), Excerpt(option, LONGEST))]
+    #[error(
+        "position scheme \"{}\": option \"{}\" can't be used, expected {expected}",
+        Excerpt(term, LONGEST_NAME),
+        Excerpt(option, LONGEST_NAME)
+    )]
     Option {
         /// The scheme as it was written.
         term: String,
@@ -34,7 +35,7 @@ pub enum PositionError {
         expected: &'static str,
     },
     /// Tokens must not see later ones.
-    #[error("{} is for models whose tokens see earlier ones alone, and {family} has an encoder", Excerpt(scheme, LONGEST))]
+    #[error("{} is for models whose tokens see earlier ones alone, and {family} has an encoder", Excerpt(scheme, LONGEST_NAME))]
     NotCausal {
         /// The scheme.
         scheme: String,

@@ -156,7 +156,7 @@ impl std::ops::Deref for OwnMemory {
 }
 
 /// A small text file of at most `limit` bytes: `config.json` and its like.
-pub(super) fn read_text(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     must_be_file(path, fs::metadata(path).map_err(FileError::io(path, "open it"))?.file_type())?;
     let file = File::open(path).map_err(FileError::io(path, "open it"))?;
     let size = file.metadata().map_err(FileError::io(path, "read its size"))?.len();

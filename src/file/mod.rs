@@ -18,6 +18,7 @@ mod table;
 
 pub use gguf::{Gguf, Kind, Numbers, Strings};
 pub use gguf_write::{GgufPlan, GgufWriter, NewValue};
+pub(crate) use map::read_text;
 pub use map::{LoadMode, OwnMemory};
 pub use replace::replace;
 

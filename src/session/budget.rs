@@ -6,6 +6,7 @@ use super::BATCH;
 use super::model::Shared;
 use crate::attention::PAGE;
 use crate::error::SessionError;
+use crate::error::file::{Excerpt, LONGEST_NAME};
 use crate::kv::Policy;
 use crate::parallel::machine;
 use std::fmt;
@@ -17,7 +18,7 @@ pub struct Budget(pub u64);
 
 /// Why a text is no [`Budget`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no amount of memory; expected bytes or a number with K, M or G, as in 1500M or 2G")]
+#[error("\"{}\" is no amount of memory; expected bytes or a number with K, M or G, as in 1500M or 2G", Excerpt(.0, LONGEST_NAME))]
 pub struct BudgetError(String);
 
 impl FromStr for Budget {

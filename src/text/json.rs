@@ -10,6 +10,7 @@ use super::spelling::Spelling;
 use super::strings::Strings;
 use super::vocabulary::{TokenKind, Vocabulary};
 use crate::error::{TextError, one_line};
+use crate::file::read_text;
 use crate::types::TokenId;
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,6 +27,11 @@ pub(crate) struct Library {
     plain: OnceLock<tokenizers::Tokenizer>,
 }
 
+/// Bytes of a tokenizer.json; those of 262 144 tokens have 35 MB.
+const LARGEST_TOKENIZER: u64 = 256 << 20;
+/// Bytes of the small files beside it; tokenizer_config.json comes to 2 MB.
+const LARGEST_BESIDE: u64 = 16 << 20;
+
 /// What a folder holds: the tokenizer, its tokens, those of them that tokenizer_config.json names, and what ends a generation.
 pub(crate) struct Folder {
     pub(crate) library: Library,
@@ -40,14 +46,14 @@ impl Folder {
     /// Reads tokenizer.json and the small files beside it; `None` where there is no tokenizer.json.
     ///
     /// # Errors
-    /// Where tokenizer.json can't be read or understood.
+    /// Where one of them can't be read or understood.
     pub(crate) fn read(folder: &Path) -> Result<Option<Folder>, TextError> {
         let path = folder.join("tokenizer.json");
         if !path.is_file() {
             return Ok(None);
         }
         let failed = |why: String| TextError::File { file: path.display().to_string(), why: one_line(&why, 500) };
-        let bytes = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
+        let bytes = read_text(&path, LARGEST_TOKENIZER)?;
         // What is no JSON at all is told best by a parser that expects next to nothing of it.
         let rules = serde_json::from_slice::<Rules>(&bytes).map_err(|error| failed(error.to_string()))?;
         if !rules.normalizer.is_none_or(|normalizer| normalizer.fits()) {
@@ -58,11 +64,12 @@ impl Folder {
         library.with_truncation(None).map_err(|error| failed(error.to_string()))?;
         library.with_padding(None);
         let vocabulary = vocabulary(&library).map_err(failed)?;
-        let config = read_json(folder, "tokenizer_config.json");
+        let config = read_json(folder, "tokenizer_config.json")?;
         let token = |key| config.as_ref().and_then(|config| token_text(config, key)).and_then(|text| vocabulary.find(text.as_bytes()));
         let named = Named { bos: token("bos_token"), eos: token("eos_token"), unknown: token("unk_token"), ..Named::default() };
-        let configs = ["generation_config.json", "config.json"].into_iter().filter_map(|name| read_json(folder, name));
-        let ends = configs.flat_map(|config| ids(&config["eos_token_id"])).filter(|id| id.index() < vocabulary.len()).collect();
+        let configs = [read_json(folder, "generation_config.json")?, read_json(folder, "config.json")?];
+        let ends = configs.iter().flatten().flat_map(|config| ids(&config["eos_token_id"]));
+        let ends = ends.filter(|id| id.index() < vocabulary.len()).collect();
         let strips = |wanted: fn(&tokenizers::AddedToken) -> bool| {
             let added = library.get_added_tokens_decoder();
             added.iter().filter(|(_, token)| wanted(token)).map(|(&id, _)| TokenId(id)).collect()
@@ -201,9 +208,23 @@ fn spelling(library: &tokenizers::Tokenizer) -> Spelling {
     }
 }
 
-/// A JSON file of the folder, where it is there and is JSON.
-pub(crate) fn read_json(folder: &Path, name: &str) -> Option<Value> {
-    serde_json::from_slice(&std::fs::read(folder.join(name)).ok()?).ok()
+/// A JSON file of the folder; `None` where there is none.
+///
+/// # Errors
+/// Where it can't be read, is larger than any is, or is no JSON.
+pub(crate) fn read_json(folder: &Path, name: &str) -> Result<Option<Value>, TextError> {
+    let Some(text) = read_beside(folder, name)? else { return Ok(None) };
+    let failed = |error: serde_json::Error| TextError::File { file: folder.join(name).display().to_string(), why: error.to_string() };
+    serde_json::from_slice(&text).map(Some).map_err(failed)
+}
+
+/// A small file of the folder; `None` where there is none.
+///
+/// # Errors
+/// Where it can't be read, or is larger than any is.
+pub(crate) fn read_beside(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, TextError> {
+    let path = folder.join(name);
+    if path.exists() { Ok(Some(read_text(&path, LARGEST_BESIDE)?)) } else { Ok(None) }
 }
 
 /// A token's text in tokenizer_config.json: `"bos_token": "<s>"` or `"bos_token": {"content": "<s>", …}`.

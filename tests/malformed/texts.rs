@@ -3,6 +3,9 @@
 
 use crate::inputs::{render, template, tokenizer_json, vocabulary};
 use crate::mutations::{cases, damaged_bytes};
+use crate::support::Scratch;
+use kinglet::file::ModelFile;
+use kinglet::text::{ChatTemplate, Tokenizer};
 use proptest::prelude::*;
 use std::path::Path;
 
@@ -95,6 +98,34 @@ proptest! {
     #[test]
     fn a_template_of_any_pieces_ends_soon(pieces in prop::collection::vec(prop::sample::select(PIECES), 1..8)) {
         render(&pieces.concat());
+    }
+}
+
+/// What lies beside the tokenizer is part of the model: a damaged file of it would change its tokens or lose its chat template.
+#[test]
+fn a_damaged_file_beside_the_tokenizer_is_named() {
+    let scratch = Scratch::new();
+    for part in ["config.json", "model.safetensors", "tokenizer.json"] {
+        scratch.write(part, &read(&format!("models/bert/{part}")));
+    }
+    let refusal = |name: &str| {
+        let file = ModelFile::open(&scratch.path("")).expect("a model");
+        let template = Tokenizer::from_model(&file).and_then(|tokenizer| ChatTemplate::from_model(&file, &tokenizer));
+        let error = template.map(drop).expect_err(name).to_string();
+        assert!(error.contains(name) && error.lines().count() == 1 && error.len() < 500, "{error}");
+        error
+    };
+    for (name, bytes, why) in [
+        ("tokenizer_config.json", &b"{\"bos_token\": "[..], "EOF"),
+        ("generation_config.json", b"\xff", "expected value"),
+        ("chat_template.jinja", b"{{ '\xff' }}", "utf-8"),
+    ] {
+        let path = scratch.write(name, bytes);
+        assert!(refusal(name).contains(why), "{}", refusal(name));
+        let large = std::fs::File::create(&path).and_then(|file| file.set_len(1 << 40));
+        large.expect("a file without content");
+        assert!(refusal(name).contains("expected at most 16777216 bytes, found 1099511627776"), "{}", refusal(name));
+        std::fs::remove_file(path).expect("the file");
     }
 }
 

@@ -11,7 +11,7 @@ mod guard;
 mod python;
 
 use super::guarded::guarded;
-use super::json::{read_json, token_text};
+use super::json::{read_beside, read_json, token_text};
 use super::{Special, Tokenizer};
 use crate::error::{Optional, TextError};
 use crate::file::ModelFile;
@@ -79,9 +79,9 @@ impl ChatTemplate {
                     builtin::find(tokenizer, architecture).ok_or_else(builtin::none)?.into()
                 }
             },
-            None => match file.folder().and_then(beside) {
+            None => match file.folder().map(beside).transpose()?.flatten() {
                 Some(source) => source.into(),
-                None => builtin::find(tokenizer, &architecture(file.folder())).ok_or_else(builtin::none)?.into(),
+                None => builtin::find(tokenizer, &architecture(file.folder())?).ok_or_else(builtin::none)?.into(),
             },
         };
         ChatTemplate::new(&source, bos.as_deref(), eos.as_deref())
@@ -171,21 +171,26 @@ impl ChatTemplate {
 }
 
 /// The template in a folder: chat_template.jinja, or tokenizer_config.json's (of several, the one called `default`).
-fn beside(folder: &Path) -> Option<String> {
-    if let Ok(source) = std::fs::read_to_string(folder.join("chat_template.jinja")) {
-        return Some(source);
+fn beside(folder: &Path) -> Result<Option<String>, TextError> {
+    if let Some(source) = read_beside(folder, JINJA)? {
+        let failed =
+            |error: std::string::FromUtf8Error| TextError::File { file: folder.join(JINJA).display().to_string(), why: error.to_string() };
+        return String::from_utf8(source).map(Some).map_err(failed);
     }
     let config = read_json(folder, "tokenizer_config.json")?;
-    let template = config.get("chat_template")?;
+    let Some(template) = config.as_ref().and_then(|config| config.get("chat_template")) else { return Ok(None) };
     let of_several = || {
         let default = template.as_array()?.iter().find(|template| template["name"] == "default")?;
         token_text(default, "template")
     };
-    template.as_str().or_else(of_several).map(str::to_owned)
+    Ok(template.as_str().or_else(of_several).map(str::to_owned))
 }
 
+/// The name of a template's own file.
+const JINJA: &str = "chat_template.jinja";
+
 /// `model_type` of a folder's config.json.
-fn architecture(folder: Option<&Path>) -> String {
-    let config = folder.and_then(|folder| read_json(folder, "config.json"));
-    config.and_then(|config| Some(config.get("model_type")?.as_str()?.to_owned())).unwrap_or_default()
+fn architecture(folder: Option<&Path>) -> Result<String, TextError> {
+    let config = folder.map(|folder| read_json(folder, "config.json")).transpose()?.flatten();
+    Ok(config.and_then(|config| Some(config.get("model_type")?.as_str()?.to_owned())).unwrap_or_default())
 }
