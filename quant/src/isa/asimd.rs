@@ -1,7 +1,7 @@
 //! NEON without byte dot products (Cortex-A53 to A73: Raspberry Pi 3 and 4): bytes are multiplied to 16 bits, two products are added
 //! there, and pairs of those to the sum.
 //!
-//! SAFETY of every intrinsic here: NEON is part of the target. The one instruction that is written out touches nothing but its operands.
+//! SAFETY of every intrinsic here: NEON is part of the target. The instructions that are written out touch nothing but their operands.
 
 use super::bytes::ByteProducts;
 use super::neon::Vectors;

@@ -19,6 +19,7 @@ impl Lanes for Q6K {
             let high = rows.octets(isa, 128 + 32 * n);
             let mut low = [rows.octets(isa, 64 * n); 2];
             written_out!(k in 0 1 2 3 => {
+                // No sooner: all of a half are more vectors than there are registers.
                 if k == 1 {
                     low[1] = rows.octets(isa, 64 * n + 32);
                 }
