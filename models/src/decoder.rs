@@ -267,7 +267,7 @@ impl<'a> Decoder<'a> {
     pub fn attention(&self, layer: usize, rope: Option<&Rope>, window: Option<usize>) -> Result<Attention, ModelError> {
         let Sizes { d_model, n_heads, n_kv_heads, d_head, attention_bias, .. } = self.sizes;
         let (queries, keys) = (n_heads * d_head, n_kv_heads * d_head);
-        let [q, k, v] = if self.file.shape(&format!("{}.weight", self.file.tensor(names::QKV, layer))).is_some() {
+        let [q, k, v] = if self.file.has_weight(names::QKV, layer) {
             let blocks = if self.interleaved { n_kv_heads } else { 1 };
             let mut fused = self.fused(names::QKV, layer, [queries, keys, keys], d_model, attention_bias, blocks)?;
             // Some GGUF files have the matrices in one tensor and the biases apart.
@@ -342,7 +342,7 @@ impl<'a> Decoder<'a> {
         normalise: bool,
     ) -> Result<FeedForward, ModelError> {
         let file = self.file;
-        let has_router = |names: &&ExpertNames| file.shape(&format!("{}.weight", file.tensor(names.router, layer))).is_some();
+        let has_router = |names: &&ExpertNames| file.has_weight(names.router, layer);
         let names = spellings.iter().find(has_router).unwrap_or(&EXPERTS);
         let router = self.projection(names.router, layer, [n_experts, self.sizes.d_model], false)?;
         let tensors = ExpertBlock { decoder: self, names, layer, n_experts, d_ff };

@@ -90,6 +90,11 @@ impl<'a> Reader<'a> {
         ModelError::Unsupported { key: self.spell(key).unwrap_or_default(), found: found.to_string(), why }
     }
 
+    /// `key` is missing, and nothing stands for it.
+    pub fn missing(&self, key: Key) -> ModelError {
+        ModelError::MissingKey { key: self.spell(key).unwrap_or_default() }
+    }
+
     /// The full key of a common spelling: the family's own that the file has, or the common one if it has that, or the family's first.
     pub fn key(&self, common: &'static str) -> String {
         let mut keys = self.own(common).chain([common]).map(|key| self.prefixed(key));
@@ -143,10 +148,7 @@ impl<'a> Reader<'a> {
 
     /// A finite number above zero; `None` where it is missing, or 0, which GGUF writes for "none".
     pub fn positive_or_off(&self, key: Key) -> Result<Option<f64>, ModelError> {
-        match self.number(key)? {
-            Some(0.0) if self.layout == Layout::Gguf => Ok(None),
-            _ => self.positive(key),
-        }
+        self.spell(key).map_or(Ok(None), |key| self.positive_or_off_at(&key))
     }
 
     /// True or false; 0 and 1 count.
@@ -200,6 +202,14 @@ impl<'a> Reader<'a> {
         match self.number_at(key)? {
             Some(number) if (number as f32) < f32::MIN_POSITIVE => Err(wrong(key, "a number above zero".into(), format!("{number:?}"))),
             number => Ok(number),
+        }
+    }
+
+    /// As [`Reader::positive_or_off`], by the full key.
+    pub fn positive_or_off_at(&self, key: &str) -> Result<Option<f64>, ModelError> {
+        match self.number_at(key)? {
+            Some(0.0) if self.layout == Layout::Gguf => Ok(None),
+            _ => self.positive_at(key),
         }
     }
 
@@ -259,6 +269,11 @@ impl<'a> Reader<'a> {
     /// The shape of a tensor by its full name, rows first.
     pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
         self.file.tensor_shape(name)
+    }
+
+    /// Whether the file has `name`'s weight in layer `layer`.
+    pub fn has_weight(&self, name: Name, layer: usize) -> bool {
+        self.shape(&format!("{}.weight", self.tensor(name, layer))).is_some()
     }
 
     /// That the tensor is there and has this shape.

@@ -307,8 +307,8 @@ fn gguf_scaling(file: &Reader, sizes: &Sizes) -> Result<RopeScaling, ModelError>
 /// The factor that a file states, newer or older spelling, with its key; none where it is 1, or 0, which some converters write for "none".
 fn gguf_factor(file: &Reader) -> Result<Option<(String, f64)>, ModelError> {
     for key in ["rope.scaling.factor", "rope.scale_linear"].map(|key| file.prefixed(key)) {
-        if file.number_at(&key)?.is_some_and(|factor| factor != 0.0) {
-            return Ok(file.positive_at(&key)?.filter(|&factor| factor != 1.0).map(|factor| (key, factor)));
+        if let Some(factor) = file.positive_or_off_at(&key)? {
+            return Ok(Some((key, factor)).filter(|&(_, factor)| factor != 1.0));
         }
     }
     Ok(None)

@@ -54,7 +54,7 @@ impl Sizes {
     pub fn read(file: &Reader, defaults: &Defaults) -> Result<Self, ModelError> {
         let count = |key, default, most| match file.count(key, most)?.or(file.in_config(default)) {
             Some(count) => Ok(count),
-            None => Err(ModelError::MissingKey { key: file.spell(key).unwrap_or_default() }),
+            None => Err(file.missing(key)),
         };
         let d_model = count(names::D_MODEL, defaults.d_model, limits::WIDTH)?;
         let n_heads = count(names::N_HEADS, defaults.n_heads, limits::HEADS)?;
@@ -70,7 +70,7 @@ impl Sizes {
         let key = if defaults.norm == NormKind::Rms { names::RMS_EPS } else { names::LAYER_EPS };
         let eps = match file.positive(key)?.or(file.in_config(defaults.eps)) {
             Some(eps) => eps as f32,
-            None => return Err(ModelError::MissingKey { key: file.spell(key).unwrap_or_default() }),
+            None => return Err(file.missing(key)),
         };
         let n_vocab = match file.in_config(defaults.n_vocab) {
             Some(default) => count(names::N_VOCAB, default, limits::VOCAB)?,

@@ -52,7 +52,7 @@ impl Folder {
         if !path.is_file() {
             return Ok(None);
         }
-        let failed = |why: String| TextError::File { file: path.display().to_string(), why: one_line(&why, 500) };
+        let failed = |why: String| unreadable(&path, why);
         let bytes = read_text(&path, LARGEST_TOKENIZER)?;
         // What is no JSON at all is told best by a parser that expects next to nothing of it.
         let rules = serde_json::from_slice::<Rules>(&bytes).map_err(|error| failed(error.to_string()))?;
@@ -208,14 +208,18 @@ fn spelling(library: &tokenizers::Tokenizer) -> Spelling {
     }
 }
 
+/// A file beside the model is not what it should be.
+pub(crate) fn unreadable(path: &Path, why: impl ToString) -> TextError {
+    TextError::File { file: path.display().to_string(), why: one_line(&why.to_string(), 500) }
+}
+
 /// A JSON file of the folder; `None` where there is none.
 ///
 /// # Errors
 /// Where it can't be read, is larger than any is, or is no JSON.
 pub(crate) fn read_json(folder: &Path, name: &str) -> Result<Option<Value>, TextError> {
     let Some(text) = read_beside(folder, name)? else { return Ok(None) };
-    let failed = |error: serde_json::Error| TextError::File { file: folder.join(name).display().to_string(), why: error.to_string() };
-    serde_json::from_slice(&text).map(Some).map_err(failed)
+    serde_json::from_slice(&text).map(Some).map_err(|error| unreadable(&folder.join(name), error))
 }
 
 /// A small file of the folder; `None` where there is none.

@@ -42,7 +42,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let rope = decoder.rope(ROPE)?;
     let normed = match file.layout {
         Layout::HuggingFace => file.flag(QK_NORM)?.unwrap_or(false),
-        Layout::Gguf => file.shape(&format!("{}.weight", file.tensor(names::Q_NORM, 0))).is_some(),
+        Layout::Gguf => file.has_weight(names::Q_NORM, 0),
     };
     let spec = decoder.spec("cohere", |layer| {
         let qk_norm = normed.then(|| decoder.qk_norm_of_each_head(layer)).transpose()?;

@@ -41,8 +41,6 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         let attention = decoder.attention(layer, windows[layer].and(Some(&rope)), windows[layer])?;
         decoder.parallel_layer(layer, (names::ATTENTION_NORM, None), attention, decoder.dense(layer)?)
     })?;
-    match cohere::logit_scale(file)? {
-        Some(logit_scale) => Ok(Spec { logit_scale, ..spec }),
-        None => Err(ModelError::MissingKey { key: file.spell(cohere::LOGIT_SCALE).unwrap_or_default() }),
-    }
+    let logit_scale = cohere::logit_scale(file)?.ok_or_else(|| file.missing(cohere::LOGIT_SCALE))?;
+    Ok(Spec { logit_scale, ..spec })
 }

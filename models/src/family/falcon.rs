@@ -74,7 +74,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     }
     let two_norms = match file.in_config(grouped) {
         Some(grouped) => grouped && file.count(N_NORMS, limits::LAYERS)?.unwrap_or(2) == 2,
-        None => file.shape(&format!("{}.weight", file.tensor(OWN_ATTENTION_NORM, 0))).is_some(),
+        None => file.has_weight(OWN_ATTENTION_NORM, 0),
     };
     let parallel = grouped || file.flag(PARALLEL)?.unwrap_or(true);
     let alibi = file.flag(ALIBI)?.unwrap_or(false);

@@ -49,7 +49,7 @@ pub(super) fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let spec = decoder.spec("jinabert", |layer| {
         let attention = Attention { bias: bias.clone(), ..decoder.attention(layer, None, None)? };
         // Older files of llama.cpp hold the two apart.
-        let apart = file.shape(&format!("{}.weight", file.tensor(names::GATE, layer))).is_some();
+        let apart = file.has_weight(names::GATE, layer);
         let feed = if apart { decoder.dense(layer)? } else { decoder.dense_fused(GATED, layer)? };
         decoder.post_norm_layer(layer, attention, feed)
     })?;

@@ -76,7 +76,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         let window = windows[layer];
         let turn = if window.is_some() { &local } else { &rope };
         // The embeddings' norm stands in for that of the first layer, which some files have all the same.
-        let normed = layer > 0 || file.shape(&format!("{}.weight", file.tensor(names::ATTENTION_NORM, layer))).is_some();
+        let normed = layer > 0 || file.has_weight(names::ATTENTION_NORM, layer);
         Ok(Layer {
             residual: Residual::Sequential,
             attention_norm: normed.then(|| decoder.norm(names::ATTENTION_NORM, layer)).transpose()?,

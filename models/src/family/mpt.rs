@@ -6,7 +6,7 @@ use super::Family;
 use crate::decoder::Decoder;
 use crate::error::ModelError;
 use crate::metadata::Layout;
-use crate::names::{self, Dialect, Key, Name, key};
+use crate::names::{self, Dialect, Key, key};
 use crate::reader::Reader;
 use crate::sizes::Defaults;
 use crate::spec::{Activation, Attention, Bias, NormKind, Spec};
@@ -78,10 +78,9 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     };
     let bias = steepest.map(|steepest| Bias::alibi(decoder.sizes.n_heads, steepest));
     // llama.cpp goes by the tensors that are there.
-    let there = |name: Name| file.shape(&format!("{}.weight", file.tensor(name, 0))).is_some();
     let (normed, placed) = match file.layout {
         Layout::HuggingFace => (false, bias.is_none()),
-        Layout::Gguf => (there(names::Q_NORM), there(names::POSITIONS)),
+        Layout::Gguf => (file.has_weight(names::Q_NORM, 0), file.has_weight(names::POSITIONS, 0)),
     };
     let spec = decoder.spec("mpt", |layer| {
         let attention = decoder.attention(layer, None, None)?;

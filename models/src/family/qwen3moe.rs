@@ -49,7 +49,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
         n_experts = n_experts.or(file.count(key, limits::EXPERTS)?);
     }
     let Some(n_experts) = n_experts.or(file.in_config(128)) else {
-        return Err(ModelError::MissingKey { key: file.spell(N_EXPERTS[0]).unwrap_or_default() });
+        return Err(file.missing(N_EXPERTS[0]));
     };
     let experts = decoder.experts_used(n_experts, 8)?;
     let d_ff = match file.count(D_FF_EXPERT, limits::WIDTH)?.or(file.in_config(768)) {

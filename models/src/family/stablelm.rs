@@ -5,7 +5,7 @@ use super::Family;
 use crate::decoder::Decoder;
 use crate::error::ModelError;
 use crate::metadata::Layout;
-use crate::names::{self, Dialect, Key, Name, key};
+use crate::names::{self, Dialect, Key, key};
 use crate::reader::Reader;
 use crate::rope::RopeStyle;
 use crate::sizes::Defaults;
@@ -46,10 +46,9 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let decoder = Decoder::read(file, &DEFAULTS)?;
     let rope = decoder.rope(RopeStyle { share: Some(0.25), ..RopeStyle::new(Pairing::Halves) })?;
     // GGUF's `use_parallel_residual` is true in every file; llama.cpp goes by the norms that are there.
-    let there = |name: Name| file.shape(&format!("{}.weight", file.tensor(name, 0))).is_some();
     let (parallel, normed) = match file.layout {
         Layout::HuggingFace => (file.flag(PARALLEL)?.unwrap_or(false), file.flag(QK_NORM)?.unwrap_or(false)),
-        Layout::Gguf => (!there(names::FEED_NORM), there(names::Q_NORM)),
+        Layout::Gguf => (!file.has_weight(names::FEED_NORM, 0), file.has_weight(names::Q_NORM, 0)),
     };
     decoder.spec("stablelm", |layer| {
         let qk_norm = normed.then(|| decoder.qk_norm_of_each_head(layer)).transpose()?;

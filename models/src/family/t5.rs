@@ -142,7 +142,7 @@ fn describe(file: &Reader) -> Result<Spec, ModelError> {
     let multilingual = ["mt5", "umt5"].contains(&file.architecture.as_str());
     let defaults = if multilingual { MULTILINGUAL } else { DEFAULTS };
     let (ours, theirs) = (&file.speaking(&DECODER), &file.speaking(&ENCODER));
-    let no_decoder = file.layout == Layout::HuggingFace && ours.shape(&format!("{}.weight", ours.tensor(names::FINAL_NORM, 0))).is_none();
+    let no_decoder = file.layout == Layout::HuggingFace && !ours.has_weight(names::FINAL_NORM, 0);
     if file.architecture == ALONE || no_decoder {
         return encoder_alone(theirs, &defaults, multilingual);
     }
@@ -204,14 +204,14 @@ fn cross_attention(decoder: &Decoder, layer: usize) -> Result<Attention, ModelEr
 fn buckets(side: &Decoder, layer: usize, bidirectional: bool) -> Result<Bias, ModelError> {
     let file = side.file;
     let n_buckets = file.count(N_BUCKETS, MOST_DISTANCES)?.or(file.in_config(32));
-    let n_buckets = n_buckets.ok_or_else(|| ModelError::MissingKey { key: file.spell(N_BUCKETS).unwrap_or_default() })?;
+    let n_buckets = n_buckets.ok_or_else(|| file.missing(N_BUCKETS))?;
     let max_distance = file.count(MAX_DISTANCE, MOST_DISTANCES)?.unwrap_or(128);
     if n_buckets < 4 || max_distance <= n_buckets / 2 {
         let key = file.spell(N_BUCKETS).unwrap_or_default();
         let expected = format!("at least 4 buckets, of which half are fewer than the largest distance {max_distance}");
         return Err(wrong(&key, expected, n_buckets.to_string()));
     }
-    let has_its_own = file.shape(&format!("{}.weight", file.tensor(BIASES, layer))).is_some();
+    let has_its_own = file.has_weight(BIASES, layer);
     let table = side.table(BIASES, if has_its_own { layer } else { 0 }, [n_buckets, side.sizes.n_heads])?;
     Ok(Bias::Buckets { table, n_buckets, max_distance, bidirectional })
 }
@@ -219,7 +219,7 @@ fn buckets(side: &Decoder, layer: usize, bidirectional: bool) -> Result<Bias, Mo
 /// Whether there is a gate, and the activation. GGUF's files are known by the gate alone.
 fn feed(file: &Reader, multilingual: bool) -> Result<(bool, Activation), ModelError> {
     let Some(word) = file.text(FEED)?.or(file.in_config(if multilingual { "gated-gelu" } else { "relu" }.into())) else {
-        let gated = file.shape(&format!("{}.weight", file.tensor(names::GATE, 0))).is_some();
+        let gated = file.has_weight(names::GATE, 0);
         return Ok((gated, if gated { Activation::GeluTanh } else { Activation::Relu }));
     };
     match word.as_str() {

@@ -11,7 +11,7 @@ mod guard;
 mod python;
 
 use super::guarded::guarded;
-use super::json::{read_beside, read_json, token_text};
+use super::json::{read_beside, read_json, token_text, unreadable};
 use super::{Special, Tokenizer};
 use crate::error::{Optional, TextError};
 use crate::file::ModelFile;
@@ -173,9 +173,7 @@ impl ChatTemplate {
 /// The template in a folder: chat_template.jinja, or tokenizer_config.json's (of several, the one called `default`).
 fn beside(folder: &Path) -> Result<Option<String>, TextError> {
     if let Some(source) = read_beside(folder, JINJA)? {
-        let failed =
-            |error: std::string::FromUtf8Error| TextError::File { file: folder.join(JINJA).display().to_string(), why: error.to_string() };
-        return String::from_utf8(source).map(Some).map_err(failed);
+        return String::from_utf8(source).map(Some).map_err(|error| unreadable(&folder.join(JINJA), error));
     }
     let config = read_json(folder, "tokenizer_config.json")?;
     let Some(template) = config.as_ref().and_then(|config| config.get("chat_template")) else { return Ok(None) };
