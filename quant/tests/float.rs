@@ -51,7 +51,7 @@ fn grid(from: f32, to: f32, n: usize) -> Vec<f32> {
 fn functions_keep_the_bounds_their_docs_state() {
     for level in Level::available() {
         for (function, x, bound) in [
-            (Function::Exp, grid(-104.0, 88.7, 400_000), 1.0),
+            (Function::Exp, grid(-86.98, 88.7, 400_000), 1.0),
             (Function::Tanh, grid(-12.0, 12.0, 400_000), 2.0),
             (Function::Sigmoid, grid(-87.0, 30.0, 400_000), 3.0),
         ] {
@@ -66,6 +66,15 @@ fn functions_keep_the_bounds_their_docs_state() {
             println!("{level} {function:?}: {worst:.3} ulp at {at}");
             assert!(worst <= bound, "{level} {function:?}: {worst} ulp at {at}");
         }
+    }
+}
+
+#[test]
+fn a_power_too_small_to_be_normal_is_zero() {
+    let x = grid(-110.0, -86.99, 100_000).into_iter().filter(|&x| x < -86.99).collect::<Vec<_>>();
+    for level in Level::available() {
+        let y = level.run(Map { function: Function::Exp, x: &x });
+        assert_eq!(y.iter().zip(&x).find(|&(&y, _)| y != 0.0), None, "{level}");
     }
 }
 
@@ -104,7 +113,7 @@ impl Op for Everything<'_> {
     type Output = Vec<[f32; 16]>;
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> Vec<[f32; 16]> {
-        let mut all = vec![[0.0; 16]; 22];
+        let mut all = vec![[0.0; 16]; 21];
         let halves: [f16; 16] = self.0.map(f16::from_f32);
         let brains: [bf16; 16] = self.0.map(bf16::from_f32);
         for at in (0..16).step_by(I::LANES) {
@@ -124,7 +133,6 @@ impl Op for Everything<'_> {
                 isa.copysign(a, b),
                 isa.sqrt(isa.abs(a)),
                 isa.round(a),
-                isa.floor(a),
                 isa.pow2i(isa.round(b)),
                 isa.select(isa.less(a, b), isa.splat(1.0), isa.splat(0.0)),
                 isa.load_f16(&halves[at..]),
@@ -142,8 +150,8 @@ impl Op for Everything<'_> {
         for at in (I::LANES..16).step_by(I::LANES) {
             sum = isa.add(sum, isa.load(&self.0[at..]));
         }
-        all[21][0] = isa.reduce_add(sum);
-        all[21][1] = isa.reduce_max(isa.load(self.0));
+        all[20][0] = isa.reduce_add(sum);
+        all[20][1] = isa.reduce_max(isa.load(self.0));
         all
     }
 }

@@ -156,11 +156,9 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn sqrt(self, a: Self::F) -> Self::F;
     /// To the nearest integer, halves to even.
     fn round(self, a: Self::F) -> Self::F;
-    /// To the next integer below.
-    fn floor(self, a: Self::F) -> Self::F;
-    /// 2ⁿ for integers `n` in −126..=127; anything for others.
+    /// 2ⁿ for integers `n` in −126..=127, 0 for −127; anything for others.
     fn pow2i(self, n: Self::F) -> Self::F;
-    /// `x · 2ⁿ`, rounded once, for `x` from ½ to 2 and integers `n` in −252..=254.
+    /// `x · 2ⁿ`, ∞ where that is too large, 0 for `n` = −126, for `x` from ½ to 2 and integers `n` in −126..=128.
     #[inline(always)]
     fn scale_by_power(self, x: Self::F, n: Self::F) -> Self::F {
         float::scale_by_power(self, x, n)
@@ -284,7 +282,7 @@ pub trait Isa: Copy + Send + Sync + 'static {
         out.copy_from_slice(&padded[..n]);
     }
 
-    /// eˣ within 1 ulp, subnormal results within one of their steps; 0 for −∞, ∞ above 88.7, NaN for NaN.
+    /// eˣ within 1 ulp; 0 below −86.99 (where it is at most 1.7·10⁻³⁸), ∞ above 88.7, NaN for NaN.
     #[inline(always)]
     fn exp(self, x: Self::F) -> Self::F {
         float::exp(self, x)

@@ -206,11 +206,6 @@ impl<B: ByteProducts<int32x4x2_t>> Isa for Vectors<B> {
     }
 
     #[inline(always)]
-    fn floor(self, a: float32x4x2_t) -> float32x4x2_t {
-        floats!(vrndmq_f32(a))
-    }
-
-    #[inline(always)]
     fn pow2i(self, n: float32x4x2_t) -> float32x4x2_t {
         self.bits_to_f32(self.shl(self.add_i32(self.to_i32(n), self.splat_i32(127)), 23))
     }

@@ -151,11 +151,6 @@ impl Isa for Scalar {
     }
 
     #[inline]
-    fn floor(self, a: F) -> F {
-        a.map(f32::floor)
-    }
-
-    #[inline]
     fn pow2i(self, n: F) -> F {
         n.map(|n| f32::from_bits((n as i32).wrapping_add(127).wrapping_shl(23) as u32))
     }

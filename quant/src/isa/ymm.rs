@@ -172,11 +172,6 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
     }
 
     #[inline(always)]
-    fn floor(self, a: __m256) -> __m256 {
-        unsafe { _mm256_floor_ps(a) }
-    }
-
-    #[inline(always)]
     fn pow2i(self, n: __m256) -> __m256 {
         unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)))) }
     }

@@ -170,18 +170,13 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
     }
 
     #[inline(always)]
-    fn floor(self, a: __m512) -> __m512 {
-        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(a) }
-    }
-
-    #[inline(always)]
     fn pow2i(self, n: __m512) -> __m512 {
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)))) }
     }
 
     #[inline(always)]
     fn scale_by_power(self, x: __m512, n: __m512) -> __m512 {
-        unsafe { _mm512_scalef_ps(x, n) }
+        unsafe { _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(n, _mm512_set1_ps(-126.0)), x, n) }
     }
 
     #[inline(always)]
