@@ -22,7 +22,8 @@ fn json(command: &mut Command) -> Value {
 
 #[test]
 fn a_profile_tells_where_a_pass_spends_its_time() {
-    let steps = contains("2 threads, pp6").and(contains("2 threads, tg3")).and(contains("| gate, up ")).and(contains("| attention "));
+    let steps =
+        contains("2 threads, pp6").and(contains("2 threads, tg3")).and(contains("| gate, up, activation ")).and(contains("| attention "));
     bench(&["-p", "6", "-n", "3", "--profile"]).assert().success().stdout(steps);
     bench(&["-p", "6", "-n", "3"]).assert().success().stdout(contains("gate, up").not());
 }

@@ -3,26 +3,26 @@
 
 use std::marker::PhantomData;
 
-/// Columns `[first, first + width)` of a row-major `[rows, stride]` f32 matrix.
+/// Columns `[first, first + width)` of a row-major `[rows, stride]` matrix.
 #[derive(Debug)]
-pub struct ColumnsMut<'a> {
-    start: *mut f32,
+pub struct ColumnsMut<'a, T = f32> {
+    start: *mut T,
     rows: usize,
     stride: usize,
     width: usize,
-    life: PhantomData<&'a mut [f32]>,
+    life: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a `ColumnsMut` is a unique borrow of the f32s it covers (`split_at` hands each column to one side only), and `f32: Send`.
-unsafe impl Send for ColumnsMut<'_> {}
+// SAFETY: a `ColumnsMut` is a unique borrow of the items it covers (`split_at` hands each column to one side only), and `T: Send`.
+unsafe impl<T: Send> Send for ColumnsMut<'_, T> {}
 
-impl<'a> ColumnsMut<'a> {
+impl<'a, T> ColumnsMut<'a, T> {
     /// The whole of `matrix: [matrix.len() / stride, stride]`.
     ///
     /// # Panics
     /// Where `stride` is 0 or does not divide the length.
-    pub fn new(matrix: &'a mut [f32], stride: usize) -> Self {
-        assert!(stride > 0 && matrix.len().is_multiple_of(stride), "{} floats are no rows of {stride}", matrix.len());
+    pub fn new(matrix: &'a mut [T], stride: usize) -> Self {
+        assert!(stride > 0 && matrix.len().is_multiple_of(stride), "{} numbers are no rows of {stride}", matrix.len());
         ColumnsMut { start: matrix.as_mut_ptr(), rows: matrix.len() / stride, stride, width: stride, life: PhantomData }
     }
 
@@ -40,7 +40,7 @@ impl<'a> ColumnsMut<'a> {
     ///
     /// # Panics
     /// Where `at` passes the width.
-    pub fn split_at(self, at: usize) -> (ColumnsMut<'a>, ColumnsMut<'a>) {
+    pub fn split_at(self, at: usize) -> (ColumnsMut<'a, T>, ColumnsMut<'a, T>) {
         assert!(at <= self.width, "split at {at} of {} columns", self.width);
         // SAFETY: `at <= width`, so the pointer stays inside the first row or at its end, and the two sides share no column.
         let right = ColumnsMut { start: unsafe { self.start.add(at) }, width: self.width - at, ..self };
@@ -51,7 +51,7 @@ impl<'a> ColumnsMut<'a> {
     ///
     /// # Panics
     /// Where there is no such row.
-    pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
+    pub fn row_mut(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         // SAFETY: `row < rows` and the columns lie inside the row, so the range is inside the borrowed matrix; `&mut self` makes it unique.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.width) }

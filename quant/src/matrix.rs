@@ -11,13 +11,15 @@ pub struct Matrix<'a> {
     rows: usize,
     cols: usize,
     bytes: &'a [u8],
+    /// What lies after the rows, if it is of the same matrix.
+    after: &'a [u8],
 }
 
 impl<'a> Matrix<'a> {
     /// A view of `bytes`; `None` where they are not exactly `rows × cols` weights of type `ty`.
     pub fn new(ty: Type, rows: usize, cols: usize, bytes: &'a [u8]) -> Option<Self> {
         let row_bytes = ty.bytes_for(cols)?;
-        (row_bytes.checked_mul(rows)? == bytes.len()).then_some(Matrix { ty, rows, cols, bytes })
+        (row_bytes.checked_mul(rows)? == bytes.len()).then_some(Matrix { ty, rows, cols, bytes, after: &[] })
     }
 
     /// How the weights are stored.
@@ -45,6 +47,11 @@ impl<'a> Matrix<'a> {
         self.bytes
     }
 
+    /// The bytes of the rows that come after these in the matrix that they were sliced from.
+    pub fn after(&self) -> &'a [u8] {
+        self.after
+    }
+
     /// The bytes of row `row`.
     pub fn row(&self, row: usize) -> &'a [u8] {
         let n = self.row_bytes();
@@ -68,6 +75,7 @@ impl<'a> Matrix<'a> {
     /// Where the range passes the last row.
     pub fn slice_rows(&self, rows: Range<usize>) -> Matrix<'a> {
         let n = self.row_bytes();
-        Matrix { rows: rows.len(), bytes: &self.bytes[rows.start * n..rows.end * n], ..*self }
+        let (bytes, after) = self.bytes[rows.start * n..].split_at(rows.len() * n);
+        Matrix { rows: rows.len(), bytes, after, ..*self }
     }
 }

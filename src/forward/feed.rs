@@ -2,14 +2,17 @@
 //! for each row.
 
 use super::decoder::{Cancelled, Context, Workspace};
-use super::input::Input;
-use super::linear::{Arithmetic, Product};
+use super::input::{Input, InputColumns};
+use super::linear::{Arithmetic, GRAIN, Product};
 use super::profile::{Amount, Step};
 use super::weights::Weight;
 use crate::error::Error;
 use crate::file::ModelFile;
 use crate::math::{Activate, add_scaled};
+use crate::parallel::cut_evenly;
 use kinglet_models::{Activation, Dense, Experts, FeedForward};
+use kinglet_quant::{ColumnsMut, Scratch};
+use std::ops::{Add, Range};
 
 /// A layer's feed-forward weights.
 #[derive(Debug)]
@@ -20,14 +23,29 @@ pub enum FeedWeights {
     Experts(ExpertWeights),
 }
 
-/// One network: gate (where there is one) and up as one product, then down.
+/// One network.
 #[derive(Debug)]
 pub struct DenseWeights {
-    gate_up: Product,
+    gate: Option<Product>,
+    up: Product,
     down: Product,
-    gated: bool,
     activation: Activation,
     d_ff: usize,
+}
+
+/// What gate and up give a worker before the activation reads it, in bytes: half of a small second cache.
+const STRIP: usize = 512 << 10;
+
+/// Rows that go through the activation together.
+const FEW: usize = 8;
+
+/// Some columns of the middle, which one worker computes.
+struct Share<'a> {
+    columns: Range<usize>,
+    middle: InputColumns<'a>,
+    /// What gate and up give.
+    hidden: &'a mut [f32],
+    scratch: &'a mut Scratch,
 }
 
 /// The router and the networks it chooses from.
@@ -54,7 +72,7 @@ impl FeedWeights {
     /// Which (quantised, dense) forms of the layer's input are read.
     pub fn wants(&self, arithmetic: Arithmetic) -> (bool, bool) {
         match self {
-            FeedWeights::Dense(dense) => dense.gate_up.wants(arithmetic),
+            FeedWeights::Dense(dense) => dense.wants(arithmetic),
             // Experts read gathered rows, so the rows themselves are kept.
             FeedWeights::Experts(experts) => (experts.router.wants(arithmetic).0, true),
         }
@@ -75,12 +93,13 @@ impl FeedWeights {
         matches!(self, FeedWeights::Experts(_))
     }
 
-    /// Numbers that a row comes to before the activation, or its experts' scores.
-    pub fn hidden_width(&self) -> usize {
+    /// Numbers that `rows` rows come to before the activation, as many at once as `threads` workers have there, or their experts' scores.
+    pub fn hidden(&self, rows: usize, threads: usize) -> usize {
         match self {
-            FeedWeights::Dense(dense) => dense.gate_up.outputs(),
+            FeedWeights::Dense(dense) => dense.hidden(rows, threads),
             FeedWeights::Experts(experts) => {
-                experts.router.outputs().max(experts.experts.first().map_or(0, |expert| expert.gate_up.outputs()))
+                let expert = experts.experts.first().map_or(0, |expert| expert.hidden(rows, threads));
+                expert.max(rows * experts.router.outputs())
             }
         }
     }
@@ -117,21 +136,43 @@ impl FeedWeights {
 
 impl DenseWeights {
     fn find(file: &ModelFile, dense: &Dense, d_model: usize) -> Result<DenseWeights, Error> {
-        let up = (&dense.up, dense.d_ff);
-        let gate_up = match &dense.gate {
-            Some(gate) => Product::find(file, &[(gate, dense.d_ff), up], d_model)?,
-            None => Product::find(file, &[up], d_model)?,
-        };
-        let down = Product::find(file, &[(&dense.down, d_model)], dense.d_ff)?;
-        Ok(DenseWeights { gate_up, down, gated: dense.gate.is_some(), activation: dense.activation, d_ff: dense.d_ff })
+        let find = |projection| Product::find(file, &[(projection, dense.d_ff)], d_model);
+        Ok(DenseWeights {
+            gate: dense.gate.as_ref().map(find).transpose()?,
+            up: find(&dense.up)?,
+            down: Product::find(file, &[(&dense.down, d_model)], dense.d_ff)?,
+            activation: dense.activation,
+            d_ff: dense.d_ff,
+        })
+    }
+
+    /// Up, and gate where there is one.
+    fn gate_up(&self) -> impl Iterator<Item = &Product> {
+        self.gate.iter().chain([&self.up])
+    }
+
+    fn wants(&self, arithmetic: Arithmetic) -> (bool, bool) {
+        self.gate_up().map(|product| product.wants(arithmetic)).fold((false, false), |all, one| (all.0 | one.0, all.1 | one.1))
     }
 
     fn bytes(&self) -> usize {
-        self.gate_up.bytes() + self.down.bytes()
+        self.gate_up().map(Product::bytes).sum::<usize>() + self.down.bytes()
     }
 
     fn macs(&self) -> u64 {
-        self.gate_up.macs() + self.down.macs()
+        self.gate_up().map(Product::macs).sum::<u64>() + self.down.macs()
+    }
+
+    /// Columns of the middle that a worker computes before the activation, of `rows` rows.
+    fn strip(&self, rows: usize) -> usize {
+        let row = self.gate_up().count() * size_of::<f32>();
+        (STRIP / (rows * row) / GRAIN * GRAIN).max(2 * GRAIN)
+    }
+
+    /// See [`FeedWeights::hidden`].
+    fn hidden(&self, rows: usize, threads: usize) -> usize {
+        let strips = cut_evenly(self.d_ff, threads, GRAIN).map(|columns| columns.len().min(self.strip(rows)));
+        rows * self.gate_up().count() * strips.sum::<usize>()
     }
 
     /// `out: [rows of input, d_model]`; `hidden` and `middle` are scratch.
@@ -143,21 +184,45 @@ impl DenseWeights {
         middle: &mut Input,
         out: &mut Vec<f32>,
     ) -> Result<(), Cancelled> {
-        let (rows, wide, d_ff) = (input.rows(), self.gate_up.outputs(), self.d_ff);
-        hidden.resize(rows * wide, 0.0);
-        let arithmetic = context.arithmetic;
-        self.gate_up.run(context.crew, context.file, arithmetic, input, context.scratch, hidden);
-        context.lap(Step::GateUp, || self.gate_up.amount(rows));
+        let (rows, threads, arithmetic, file) = (input.rows(), context.crew.threads(), context.arithmetic, context.file);
+        hidden.resize(self.hidden(rows, threads), 0.0);
+        let mut rest = (&mut hidden[..], middle.columns_mut(arithmetic, self.down.wants(arithmetic), rows, self.d_ff));
+        let mut shares = Vec::with_capacity(threads);
+        for (columns, scratch) in cut_evenly(self.d_ff, threads, GRAIN).zip(&mut *context.scratch) {
+            let strip = columns.len().min(self.strip(rows));
+            let (hidden, more_hidden) = rest.0.split_at_mut(rows * self.gate_up().count() * strip);
+            let (middle, more_middle) = rest.1.split_at(columns.len());
+            rest = (more_hidden, more_middle);
+            shares.push(Share { columns, middle, hidden, scratch });
+        }
+        context.crew.each(shares, |_, share| self.run_share(file, arithmetic, input, share));
+        context.lap(Step::GateUp, || self.gate_up().map(|product| product.amount(rows)).fold(Amount::default(), Amount::add));
         context.go_on()?;
-        middle.fill(context.crew, arithmetic, self.down.wants(arithmetic), (rows, d_ff), &mut [], |row, _, y| {
-            let (x, up) = hidden[row * wide..(row + 1) * wide].split_at(d_ff);
-            Activate { activation: self.activation, x, up: self.gated.then_some(up), y }.run(arithmetic.level());
-        });
-        context.lap(Step::Activation, Amount::default);
         out.resize(rows * self.down.outputs(), 0.0);
-        self.down.run(context.crew, context.file, arithmetic, middle, context.scratch, out);
+        self.down.run(context.crew, file, arithmetic, middle, context.scratch, out);
         context.lap(Step::Down, || self.down.amount(rows));
         Ok(())
+    }
+
+    /// `act(gate x) · up x` of some columns, a strip after the other: what gate and up give is still in cache when it is read.
+    fn run_share(&self, file: &ModelFile, arithmetic: Arithmetic, input: &Input, share: Share<'_>) {
+        let Share { columns, mut middle, hidden, scratch } = share;
+        let (first, rows, strip) = (columns.start, input.rows(), self.strip(input.rows()));
+        let mut y = vec![0.0; rows.min(FEW) * strip.min(columns.len())];
+        for start in columns.clone().step_by(strip) {
+            let outputs = start..columns.end.min(start + strip);
+            let width = outputs.len();
+            let halves = hidden.chunks_exact_mut(rows * width);
+            for (product, half) in self.gate_up().zip(halves) {
+                product.run_part(file, arithmetic, input, outputs.clone(), scratch, ColumnsMut::new(half, width));
+            }
+            let (x, up) = hidden.split_at(rows * width);
+            for (i, x) in x.chunks(FEW * width).enumerate() {
+                let up = self.gate.is_some().then(|| &up[i * FEW * width..][..x.len()]);
+                Activate { activation: self.activation, x, up, y: &mut y[..x.len()] }.run(arithmetic.level());
+                y[..x.len()].chunks_exact(width).enumerate().for_each(|(row, y)| middle.set(i * FEW + row, start - first, y));
+            }
+        }
     }
 }
 
@@ -168,9 +233,9 @@ impl ExpertWeights {
         let ups = find(&experts.up, experts.d_ff, d_model)?;
         let downs = find(&experts.down, d_model, experts.d_ff)?;
         let network = |((gate, up), down)| DenseWeights {
-            gate_up: Product::of_weights(vec![gate, up]),
-            down: Product::of_weights(vec![down]),
-            gated: true,
+            gate: Some(Product::of_weight(gate)),
+            up: Product::of_weight(up),
+            down: Product::of_weight(down),
             activation: experts.activation,
             d_ff: experts.d_ff,
         };
@@ -203,7 +268,7 @@ impl ExpertWeights {
             if mine.is_empty() {
                 continue;
             }
-            let wants = expert.gate_up.wants(context.arithmetic);
+            let wants = expert.wants(context.arithmetic);
             let source = work.input.dense();
             gathered.fill(context.crew, context.arithmetic, wants, (mine.len(), d_model), &mut [], |i, _, y| {
                 y.copy_from_slice(&source[mine[i].0 * d_model..][..d_model]);

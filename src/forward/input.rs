@@ -5,8 +5,9 @@
 use super::linear::Arithmetic;
 use super::room::reserve;
 use crate::parallel::{Crew, cut_evenly};
-use kinglet_quant::kernel::RowsMut;
-use kinglet_quant::{Activations, Batch, InputKind};
+use kinglet_quant::isa::Level;
+use kinglet_quant::kernel::{Block, RowsMut, quantize};
+use kinglet_quant::{Activations, Batch, ColumnsMut, InputKind};
 use std::collections::TryReserveError;
 use std::ops::Range;
 
@@ -60,6 +61,25 @@ impl Input {
         reserve(&mut self.dense, rows * width)
     }
 
+    /// Takes on a shape; what the rows hold is left over from before.
+    fn resize(&mut self, (quantise, keep): (bool, bool), rows: usize, width: usize) {
+        (self.rows, self.width) = (rows, width);
+        let (quantised_rows, quantised_width) = if quantise { (rows, width) } else { (0, 0) };
+        self.quantised.resize(quantised_rows, quantised_width);
+        self.dense.resize(if keep { rows * width } else { 0 }, 0.0);
+    }
+
+    /// Takes on `rows` rows of `width` numbers, to be filled by workers that take some columns each; `wants` says whether the quantised and
+    /// the dense form are needed.
+    pub fn columns_mut(&mut self, arithmetic: Arithmetic, wants: (bool, bool), rows: usize, width: usize) -> InputColumns<'_> {
+        self.resize(wants, rows, width);
+        InputColumns {
+            level: arithmetic.level(),
+            quantised: wants.0.then(|| self.quantised.columns_mut()),
+            dense: wants.1.then(|| ColumnsMut::new(&mut self.dense, width)),
+        }
+    }
+
     /// Fills `rows` rows of `width` numbers: `produce(row, x, y)` writes `y: [width]` and may change its row of `x: [rows, x_width]` (the
     /// residual stream), or `x` is empty. `wants` says whether the quantised and the dense form are needed.
     pub fn fill(
@@ -73,10 +93,8 @@ impl Input {
     ) {
         let level = arithmetic.level();
         let (quantise, keep) = wants;
-        (self.rows, self.width) = (rows, width);
-        let (quantised_rows, dense_width) = (if quantise { rows } else { 0 }, if keep { width } else { 0 });
-        self.quantised.resize(quantised_rows, if quantise { width } else { 0 });
-        self.dense.resize(rows * dense_width, 0.0);
+        self.resize(wants, rows, width);
+        let dense_width = if keep { width } else { 0 };
         let x_width = x.len() / rows.max(1);
         let workers = if rows < FEW * crew.threads() { 1 } else { crew.threads() };
         let (mut quantised, mut dense, mut x) = (self.quantised.rows_mut(), &mut self.dense[..], x);
@@ -105,6 +123,33 @@ impl Input {
             jobs.into_iter().for_each(work);
         } else {
             crew.each(jobs, |_, share| work(share));
+        }
+    }
+}
+
+/// Some columns of an input, which one worker fills.
+pub struct InputColumns<'a> {
+    level: Level,
+    quantised: Option<ColumnsMut<'a, Block>>,
+    dense: Option<ColumnsMut<'a>>,
+}
+
+impl<'a> InputColumns<'a> {
+    /// The columns before `at`, and those from `at` on; where they are quantised, `at` is a multiple of 32 or their end.
+    pub fn split_at(self, at: usize) -> (InputColumns<'a>, InputColumns<'a>) {
+        let (mine, others) = self.quantised.map(|blocks| blocks.split_at(at / Block::LEN)).unzip();
+        let (my_dense, other_dense) = self.dense.map(|dense| dense.split_at(at)).unzip();
+        let level = self.level;
+        (InputColumns { level, quantised: mine, dense: my_dense }, InputColumns { level, quantised: others, dense: other_dense })
+    }
+
+    /// Sets the columns from `at` on of row `row`.
+    pub fn set(&mut self, row: usize, at: usize, x: &[f32]) {
+        if let Some(blocks) = &mut self.quantised {
+            quantize(self.level, x, &mut blocks.row_mut(row)[at / Block::LEN..][..x.len() / Block::LEN]);
+        }
+        if let Some(dense) = &mut self.dense {
+            dense.row_mut(row)[at..at + x.len()].copy_from_slice(x);
         }
     }
 }

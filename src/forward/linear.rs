@@ -13,8 +13,8 @@ use kinglet_quant::isa::Level;
 use kinglet_quant::{ColumnsMut, InputKind, Matrix, Scratch, Write, multiply, multiply_reference, wants};
 use std::ops::{Add, Range};
 
-/// Rows that a worker takes at least: whole panels of every ISA level.
-const GRAIN: usize = 32;
+/// Rows that a worker takes at least: whole panels of every ISA level, whole blocks of quantised activations.
+pub(super) const GRAIN: usize = 32;
 
 /// How products are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +47,6 @@ pub struct Product {
 struct Bound {
     weight: Weight,
     bias: Option<Vec<f32>>,
-}
-
-/// The part of one projection that a worker computes.
-struct Share<'a> {
-    part: &'a Bound,
-    rows: Range<usize>,
 }
 
 impl Bound {
@@ -89,9 +83,9 @@ impl Product {
         Product { write: Write::Add, ..self }
     }
 
-    /// One expert's matrices.
-    pub fn of_weights(weights: Vec<Weight>) -> Product {
-        Product::of(weights.into_iter().map(|weight| Bound { weight, bias: None }).collect())
+    /// One expert's matrix.
+    pub fn of_weight(weight: Weight) -> Product {
+        Product::of(vec![Bound { weight, bias: None }])
     }
 
     fn of(parts: Vec<Bound>) -> Product {
@@ -147,24 +141,41 @@ impl Product {
     ) {
         let mut rest = ColumnsMut::new(out, self.outputs);
         let mut jobs = Vec::with_capacity(crew.threads());
-        for (shares, scratch) in self.cut(crew.threads()).into_iter().zip(scratch) {
-            let width = shares.iter().map(|share| share.rows.len()).sum();
-            let (mine, others) = rest.split_at(width);
+        for (outputs, scratch) in self.cut(crew.threads()).into_iter().zip(scratch) {
+            let (mine, others) = rest.split_at(outputs.len());
             rest = others;
-            jobs.push((shares, mine, scratch));
+            jobs.push((outputs, mine, scratch));
         }
-        crew.each(jobs, |_, (shares, mut columns, scratch)| {
-            for Share { part, rows } in shares {
-                let (mut mine, others) = columns.split_at(rows.len());
-                columns = others;
-                let matrix = part.weight.matrix(file).slice_rows(rows.clone());
-                match arithmetic {
-                    Arithmetic::Fast(level) => multiply(level, &matrix, input.batch(wants(matrix.ty())), self.write, &mut mine, scratch),
-                    Arithmetic::Reference => plainly(&matrix, input.dense(), self.write, &mut mine),
-                }
-                part.add_bias(rows, &mut mine);
+        crew.each(jobs, |_, (outputs, columns, scratch)| self.run_part(file, arithmetic, input, outputs, scratch, columns));
+    }
+
+    /// Some of the outputs, computed by this thread; `out: [rows of the input, outputs.len()]`.
+    pub fn run_part(
+        &self,
+        file: &ModelFile,
+        arithmetic: Arithmetic,
+        input: &Input,
+        outputs: Range<usize>,
+        scratch: &mut Scratch,
+        mut out: ColumnsMut<'_>,
+    ) {
+        let mut first = 0;
+        for part in &self.parts {
+            let n = part.weight.rows();
+            let rows = outputs.start.clamp(first, first + n) - first..outputs.end.clamp(first, first + n) - first;
+            first += n;
+            if rows.is_empty() {
+                continue;
             }
-        });
+            let (mut mine, others) = out.split_at(rows.len());
+            out = others;
+            let matrix = part.weight.matrix(file).slice_rows(rows.clone());
+            match arithmetic {
+                Arithmetic::Fast(level) => multiply(level, &matrix, input.batch(wants(matrix.ty())), self.write, &mut mine, scratch),
+                Arithmetic::Reference => plainly(&matrix, input.dense(), self.write, &mut mine),
+            }
+            part.add_bias(rows, &mut mine);
+        }
     }
 
     /// The outputs for `x: [rows, inputs]`, computed by this thread: for what is done once.
@@ -185,27 +196,19 @@ impl Product {
         out
     }
 
-    /// What each worker computes: ranges of rows whose bytes are nearly equal.
-    fn cut(&self, threads: usize) -> Vec<Vec<Share<'_>>> {
-        let grains = |part: &Bound| part.weight.rows().div_ceil(GRAIN);
-        let costs: Vec<u64> =
-            self.parts.iter().flat_map(|part| std::iter::repeat_n(part.weight.row_bytes() as u64, grains(part))).collect();
-        let cuts = cut_by_cost(&costs, threads);
-        cuts.into_iter()
-            .map(|cut| {
-                let mut first = 0;
-                let mut shares = Vec::new();
-                for part in &self.parts {
-                    let (rows, n) = (part.weight.rows(), grains(part));
-                    let (from, to) = (cut.start.clamp(first, first + n) - first, cut.end.clamp(first, first + n) - first);
-                    if from < to {
-                        shares.push(Share { part, rows: from * GRAIN..(to * GRAIN).min(rows) });
-                    }
-                    first += n;
-                }
-                shares
-            })
-            .collect()
+    /// What each worker computes: ranges of outputs whose weights take nearly equal numbers of bytes.
+    fn cut(&self, threads: usize) -> Vec<Range<usize>> {
+        let (mut costs, mut edges) = (Vec::new(), vec![0]);
+        let mut first = 0;
+        for part in &self.parts {
+            let n = part.weight.rows();
+            for row in (0..n).step_by(GRAIN) {
+                costs.push(part.weight.row_bytes() as u64);
+                edges.push(first + (row + GRAIN).min(n));
+            }
+            first += n;
+        }
+        cut_by_cost(&costs, threads).into_iter().map(|grains| edges[grains.start]..edges[grains.end]).collect()
     }
 }
 

@@ -21,10 +21,8 @@ pub enum Step {
     Attended,
     /// The output projection.
     Project,
-    /// Gate and up.
+    /// Gate, up, the non-linearity, and quantising what it gives.
     GateUp,
-    /// The non-linearity, and quantising what it gives.
-    Activation,
     /// Down.
     Down,
     /// Experts: scores of the router, choosing, gathering rows and adding what the experts gave.
@@ -35,7 +33,7 @@ pub enum Step {
 
 impl Step {
     /// All kinds, in the order of a pass.
-    pub const ALL: [Step; 12] = [
+    pub const ALL: [Step; 11] = [
         Step::Embed,
         Step::Norm,
         Step::Qkv,
@@ -44,7 +42,6 @@ impl Step {
         Step::Attended,
         Step::Project,
         Step::GateUp,
-        Step::Activation,
         Step::Down,
         Step::Route,
         Step::Output,

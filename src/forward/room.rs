@@ -18,8 +18,8 @@ struct Widths {
     /// Queries, keys and values.
     qkv: usize,
     attended: usize,
-    /// Gate and up, or the scores of experts.
-    hidden: usize,
+    /// What follows the last layer, or comes before the first.
+    around: usize,
     /// What products read: the stream or attention's output, and the feed-forward block's middle.
     input: usize,
     middle: usize,
@@ -37,13 +37,20 @@ impl Decoder {
     /// Bytes that a pass of `rows` rows works in on `threads` threads when `context` tokens came before, the logits of one row among them.
     pub fn workspace_bytes(&self, rows: usize, threads: usize, context: usize) -> usize {
         let (widths, d_model) = (self.widths(), self.spec().d_model);
-        let floats = 2 * d_model + widths.beside + widths.qkv + widths.attended + widths.hidden + 3 * widths.attended;
+        let floats = 2 * d_model + widths.beside + widths.qkv + 4 * widths.attended;
         let row = size_of::<f32>() * floats + Input::row_bytes(widths.input) + Input::row_bytes(widths.middle);
         let gathered = self.layers.iter().any(|layer| layer.feed.is_mixture()).then(|| Input::row_bytes(d_model) + 4 * d_model);
         let partials = context.div_ceil(PAGE).saturating_mul(size_of::<f32>() * SPLIT_ROWS * widths.heads);
         // A distribution over the vocabulary is sorted with its indices.
         let vocabulary = self.spec().n_vocab * (2 * size_of::<f32>() + size_of::<(usize, f32)>());
-        rows.saturating_mul(row + gathered.unwrap_or(0)).saturating_add(partials).saturating_add(vocabulary + threads * THREAD)
+        let hidden = size_of::<f32>() * self.hidden(rows, threads);
+        rows.saturating_mul(row + gathered.unwrap_or(0)).saturating_add(partials).saturating_add(hidden + vocabulary + threads * THREAD)
+    }
+
+    /// Numbers in [`Workspace::hidden`] at most.
+    fn hidden(&self, rows: usize, threads: usize) -> usize {
+        let feed = self.layers.iter().map(|layer| layer.feed.hidden(rows, threads)).max();
+        feed.unwrap_or(0).max(rows * self.widths().around)
     }
 
     fn widths(&self) -> Widths {
@@ -56,9 +63,7 @@ impl Decoder {
         Widths {
             qkv: most(&|layer| layer.qkv.outputs().max(layer.cross.as_ref().map_or(0, CrossWeights::widest))),
             attended,
-            hidden: most(&|layer| layer.feed.hidden_width())
-                .max(projection)
-                .max(self.convolution.as_ref().map_or(0, |_| self.spec().d_model)),
+            around: projection.max(convolution.map_or(0, |_| self.spec().d_model)),
             input: attended.max(self.spec().d_model).max(convolution.map_or(0, Convolution::input_width)),
             beside,
             middle: most(&|layer| layer.feed.middle_width()),
@@ -80,7 +85,7 @@ impl Workspace {
             reserve(&mut self.beside, rows * widths.beside)?;
             reserve(&mut self.qkv, rows * widths.qkv)?;
             reserve(&mut self.attended, rows * widths.attended)?;
-            reserve(&mut self.hidden, rows * widths.hidden)?;
+            reserve(&mut self.hidden, decoder.hidden(rows, threads))?;
             self.input.reserve(rows, widths.input)?;
             self.middle.reserve(rows, widths.middle)
         };

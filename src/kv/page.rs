@@ -5,6 +5,7 @@
 use super::slab::Memory;
 use crate::attention::{BLOCK, CacheType, Numbers, PAGE, Part, TILE};
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 use std::io::{self, Read, Write};
 use std::ops::Range;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -175,7 +176,14 @@ impl PartMut<'_> {
     fn write(&mut self, x: &[f32], numbers: impl Fn(usize) -> Line, scales: impl Fn(usize) -> Line) {
         let scales = along(self.scales, scales(x.len() / BLOCK));
         match &mut self.numbers {
-            NumbersMut::F16(to) => along(to, numbers(x.len())).zip(x).for_each(|(to, &x)| *to = f16::from_f32(x)),
+            NumbersMut::F16(to) => {
+                let mut to = along(to, numbers(x.len()));
+                for x in x.chunks(BLOCK) {
+                    let mut rounded = [f16::ZERO; BLOCK];
+                    rounded[..x.len()].convert_from_f32_slice(x);
+                    to.by_ref().zip(&rounded[..x.len()]).for_each(|(to, rounded)| *to = *rounded);
+                }
+            }
             NumbersMut::F32(to) => along(to, numbers(x.len())).zip(x).for_each(|(to, &x)| *to = x),
             NumbersMut::Q8_0(to) => {
                 let mut to = along(to, numbers(x.len()));

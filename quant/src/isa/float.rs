@@ -3,8 +3,8 @@
 
 use super::Isa;
 
-/// eˣ = 2ⁿ·eʳ with n = round(x / ln 2) and |r| ≤ ln 2 / 2. Subnormal results are 0, not for what they are worth but for what they cost: Intel's
-/// cores take a hundred times as long for an instruction that makes or meets one, and each hidden key of a tile would make one.
+/// eˣ = 2ⁿ·eʳ with n = round(x / ln 2) and |r| ≤ ln 2 / 2. Subnormal results are 0: an instruction that makes or meets one takes Intel's
+/// cores a hundred times as long, and each hidden key of a tile would make one.
 #[inline(always)]
 pub(super) fn exp<I: Isa>(isa: I, x: I::F) -> I::F {
     // Beyond these the result is 0 or ∞. `x` is the second operand, so that NaN passes.

@@ -1,6 +1,7 @@
 //! Activations as the kernels want them: blocks of 32 signed bytes with a scale and their sums, one cache line each. One order
 //! serves decode and prefill.
 
+use crate::columns::ColumnsMut;
 use crate::isa::{Isa, Level, Op};
 use std::collections::TryReserveError;
 
@@ -11,8 +12,7 @@ use std::collections::TryReserveError;
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(64))]
 pub struct Block {
-    /// Four bytes in each, the first one lowest.
-    pub(super) q: [i32; 8],
+    pub(super) q: [[i8; 4]; 8],
     pub(super) scale: f32,
     /// `scale × Σ q` over activations 0–15, 16–31, and all.
     pub(super) sum: [f32; 3],
@@ -26,7 +26,13 @@ impl Block {
 
     /// The quantised activation `i` (0–31).
     pub fn q(&self, i: usize) -> i8 {
-        self.q[i / 4].to_le_bytes()[i % 4] as i8
+        self.q[i / 4][i % 4]
+    }
+
+    /// Activations `4t .. 4t + 4`, the first one lowest.
+    #[inline(always)]
+    pub(super) fn quad(&self, t: usize) -> i32 {
+        i32::from_le_bytes(self.q[t].map(|q| q as u8))
     }
 
     /// What `q` is multiplied with.
@@ -93,6 +99,14 @@ impl Activations {
         RowsMut { rows: self.rows, row_blocks: self.cols / Block::LEN, blocks: &mut self.blocks }
     }
 
+    /// The blocks of all rows, for workers that quantise some columns each with [`quantize`].
+    ///
+    /// # Panics
+    /// Where rows have no activations.
+    pub fn columns_mut(&mut self) -> ColumnsMut<'_, Block> {
+        ColumnsMut::new(&mut self.blocks, self.cols / Block::LEN)
+    }
+
     /// Takes on the shape `[x.len() / cols, cols]` and quantises `x`.
     ///
     /// # Panics
@@ -129,19 +143,22 @@ impl<'a> RowsMut<'a> {
         (RowsMut { rows: at, row_blocks: self.row_blocks, blocks: left }, right)
     }
 
-    /// The blocks of row `row`, to be filled with [`quantize_block`].
-    pub fn row_mut(&mut self, row: usize) -> &mut [Block] {
-        &mut self.blocks[row * self.row_blocks..][..self.row_blocks]
-    }
-
     /// Quantises `x: [rows, cols]` f32 into the rows.
     ///
     /// # Panics
     /// Where `x` has another size.
     pub fn quantize(self, level: Level, x: &[f32]) {
-        assert_eq!(x.len(), self.blocks.len() * Block::LEN, "activations for {} rows", self.rows);
-        level.run(Quantize { x, out: self.blocks });
+        quantize(level, x, self.blocks);
     }
+}
+
+/// Quantises `x` into as many blocks as it fills.
+///
+/// # Panics
+/// Where `out` has not that many.
+pub fn quantize(level: Level, x: &[f32], out: &mut [Block]) {
+    assert_eq!(x.len(), out.len() * Block::LEN, "activations for {} blocks", out.len());
+    level.run(Quantize { x, out });
 }
 
 struct Quantize<'a> {
@@ -154,47 +171,55 @@ impl Op for Quantize<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        for (x, out) in self.x.as_chunks().0.iter().zip(self.out) {
-            quantize_block(isa, x, out);
+        let x = self.x.as_chunks().0;
+        for (x, out) in x.chunks(TOGETHER).zip(self.out.chunks_mut(TOGETHER)) {
+            quantize_blocks(isa, x, out);
         }
     }
 }
 
+/// Blocks that are quantised together, so that a core has others to begin with while it waits for a block's scale.
+const TOGETHER: usize = 8;
+
 /// The largest magnitude whose reciprocal times 127 is still finite is below this; smaller blocks become 0.
 const SMALLEST: f32 = 1e-36;
 
-/// Quantises 32 activations: `scale = max |x| / 127`, `q = x × (127 / max |x|)` to the nearest integer, halves to even. It is public for
-/// those who compute the activations (a norm, a gate) block by block in an [`Op`] of their own.
+/// Quantises up to [`TOGETHER`] blocks of 32 activations: `scale = max |x| / 127`, `q = x × (127 / max |x|)` to the nearest integer, halves
+/// to even.
 #[inline(always)]
-pub fn quantize_block<I: Isa>(isa: I, x: &[f32; 32], out: &mut Block) {
-    let zero = isa.splat(0.0);
-    let (mut largest, mut poison) = (zero, zero);
-    for at in (0..32).step_by(I::LANES) {
-        let x = isa.load(&x[at..]);
-        largest = isa.max(isa.abs(x), largest);
-        poison = isa.mul_add(x, zero, poison); // NaN where x is NaN or infinite
+fn quantize_blocks<I: Isa>(isa: I, x: &[[f32; 32]], out: &mut [Block]) {
+    let n = x.len().min(out.len()).min(TOGETHER);
+    let (mut inverse, mut scale) = ([0f32; TOGETHER], [0f32; TOGETHER]);
+    for b in 0..n {
+        let (mut largest, mut poison) = (isa.splat(0.0), isa.splat(0.0));
+        for at in (0..32).step_by(I::LANES) {
+            let x = isa.load(&x[b][at..]);
+            largest = isa.max(isa.abs(x), largest);
+            poison = isa.mul_add(x, isa.splat(0.0), poison); // NaN where x is NaN or infinite
+        }
+        let (largest, poison) = (isa.reduce_max(largest), isa.reduce_add(poison));
+        let small = largest < SMALLEST;
+        inverse[b] = if small { 0.0 } else { 127.0 / largest };
+        scale[b] = if small { 0.0 } else { largest / 127.0 } + poison;
     }
-    let largest = isa.reduce_max(largest);
-    let poison = isa.reduce_add(poison);
-    let inverse = if largest < SMALLEST || poison.is_nan() { 0.0 } else { 127.0 / largest };
-    let scale = if largest < SMALLEST { 0.0 } else { largest / 127.0 } + poison;
-
-    let mut q = [0i8; 32];
-    let mut sum = [0i32; 2];
-    for at in (0..32).step_by(I::LANES) {
-        // A NaN block has the factor 0, but NaN × 0 and ∞ × 0 are NaN: min and max make numbers of them.
-        let scaled = isa.mul(isa.load(&x[at..]), isa.splat(inverse));
-        let rounded = isa.to_i32(isa.min(isa.max(scaled, isa.splat(-127.0)), isa.splat(127.0)));
-        isa.store_i8(&mut q[at..], rounded);
-        sum[at / 16] += isa.reduce_i32(rounded);
-    }
-    for (out, q) in out.q.iter_mut().zip(q.as_chunks::<4>().0) {
-        *out = i32::from_le_bytes(q.map(|q| q as u8));
-    }
-    let sums = [sum[0], sum[1], sum[0] + sum[1]];
-    out.scale = scale;
-    for (part, sum) in sums.into_iter().enumerate() {
-        out.sum[part] = scale * sum as f32;
-        out.neg_sum[part] = -sum;
+    for b in 0..n {
+        let (scale, out) = (scale[b], &mut out[b]);
+        if scale.is_nan() {
+            *out = Block { scale, sum: [scale; 3], ..Block::default() };
+            continue;
+        }
+        let q = out.q.as_flattened_mut();
+        let mut sum = [0i32; 2];
+        for at in (0..32).step_by(I::LANES) {
+            let rounded = isa.to_i32(isa.mul(isa.load(&x[b][at..]), isa.splat(inverse[b])));
+            isa.store_i8(&mut q[at..], rounded);
+            sum[at / 16] += isa.reduce_i32(rounded);
+        }
+        let sums = [sum[0], sum[1], sum[0] + sum[1]];
+        out.scale = scale;
+        for part in 0..3 {
+            out.sum[part] = scale * sums[part] as f32;
+            out.neg_sum[part] = -sums[part];
+        }
     }
 }

@@ -163,7 +163,7 @@ fn add_products<I: Isa, K: Kind, W: Weights<I>, const V: usize, const C: usize>(
     for c in 0..C {
         for v in 0..V {
             let sum = &mut sums[v][c][t % chains::<I>(V * C)];
-            *sum = isa.dot(K::BITS, *sum, quad[v], activations[c].q[t]);
+            *sum = isa.dot(K::BITS, *sum, quad[v], activations[c].quad(t));
         }
     }
 }

@@ -54,7 +54,7 @@ fn add_products<I: Isa, W: Weights<I>, const V: usize, const C: usize>(
         *eight = [weights.quad(isa, 2 * t, v), weights.quad(isa, 2 * t + 1, v)];
     }
     for pair in 0..C.div_ceil(2) {
-        let of = |c: usize| [activations[c].q[2 * t], activations[c].q[2 * t + 1]];
+        let of = |c: usize| [activations[c].quad(2 * t), activations[c].quad(2 * t + 1)];
         let columns = [of(2 * pair), of((2 * pair + 1).min(C - 1))];
         for v in 0..V {
             sums[v][pair] = isa.dot_pair(sums[v][pair], eight[v], columns);
@@ -84,7 +84,7 @@ mod tests {
             let q: [i8; 32] = std::array::from_fn(|i| ((i * 37 + c * 11) % 255) as i8);
             let sum = |range: std::ops::Range<usize>| q[range].iter().map(|&q| i32::from(q)).sum::<i32>();
             let (sums, scale) = ([sum(0..16), sum(16..32), sum(0..32)], 0.1 + c as f32);
-            let quads = std::array::from_fn(|t| i32::from_le_bytes(std::array::from_fn(|i| q[4 * t + i] as u8)));
+            let quads = std::array::from_fn(|t| std::array::from_fn(|i| q[4 * t + i]));
             Block { q: quads, scale, sum: sums.map(|sum| scale * sum as f32), neg_sum: sums.map(|sum| -sum) }
         };
         let blocks: [Block; C] = std::array::from_fn(column);

@@ -74,7 +74,9 @@ impl<L: Lanes> Op for Panels<'_, '_, '_, L> {
         let scales = aligned(&mut self.scratch.scales, longest * 2 * L::Kind::PARTS * rows);
         let sums = aligned(&mut self.scratch.sums, COLUMNS.min(self.columns.len()) * rows);
         for (chunk, columns) in self.columns.chunks(COLUMNS).enumerate() {
+            let tiles = columns.len().div_ceil(I::COLUMNS) * blocks.div_ceil(SLICE);
             for row in (0..weights.rows()).step_by(rows) {
+                let mut next = Next::of(weights, row + rows, rows, tiles);
                 let mut from = 0;
                 while from < blocks {
                     let slice = Slice { row, rows: weights.rows(), from, to: (from + SLICE).min(blocks), blocks };
@@ -84,10 +86,37 @@ impl<L: Lanes> Op for Panels<'_, '_, '_, L> {
                         let (columns, sums) = (&columns[first..], &mut sums[first * rows..]);
                         let panel = Panel { slice, quads, scales, first_column: chunk * COLUMNS + first };
                         first += panel.multiply::<I, L::Kind>(isa, columns, sums, &mut self.out);
+                        next.fetch(isa);
                     }
                     from = slice.to;
                 }
             }
+        }
+    }
+}
+
+/// The next panel's weights, a part of which is asked for into the second cache after each tile: unpacking would wait for them.
+struct Next<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Lines that are asked for at once.
+    lines: usize,
+}
+
+impl<'a> Next<'a> {
+    /// Those of `rows` rows from row `row` on, over `tiles` tiles.
+    fn of(weights: Matrix<'a>, row: usize, rows: usize, tiles: usize) -> Self {
+        let size = weights.row_bytes();
+        let bytes = if row < weights.rows() { &weights.bytes()[row * size..] } else { weights.after() };
+        let bytes = &bytes[..bytes.len().min(rows * size)];
+        Next { bytes, at: 0, lines: bytes.len().div_ceil(LINE).div_ceil(tiles) }
+    }
+
+    #[inline(always)]
+    fn fetch<I: Isa>(&mut self, isa: I) {
+        if self.at < self.bytes.len() {
+            isa.prefetch(self.bytes, self.at, self.lines, false);
+            self.at += self.lines * LINE;
         }
     }
 }
