@@ -191,12 +191,16 @@ impl Block<'_> {
             isa.vectorize(Scores::<E, R> { block: self, numbers, scores: &mut scores, keys: keys.clone() });
         });
         self.add_positions::<I, R>(isa, &mut scores, keys.clone());
+        // The maxima of all rows first: one row's would wait for its reduction.
         let mut further = [(0f32, 0f32); R];
         for r in 0..R {
             let row = &mut scores[r];
             row[keys.start..seen[r].start.clamp(keys.start, keys.end)].fill(f32::NEG_INFINITY);
             row[seen[r].end.clamp(keys.start, keys.end)..keys.end].fill(f32::NEG_INFINITY);
-            further[r] = softmax(isa, &mut row[keys.clone()]);
+            further[r].0 = largest(isa, &row[keys.clone()]);
+        }
+        for r in 0..R {
+            further[r].1 = exponentials(isa, &mut scores[r][keys.clone()], further[r].0);
         }
         let (a, b) = merge_sums(isa, partial.max, partial.sum, further);
         by_type!(self.values, E, numbers => {
@@ -443,15 +447,20 @@ impl Block<'_> {
     }
 }
 
-/// Turns scores, whole tiles of them, into `exp(score − max)`; returns the maximum and the sum, which is added up in sixteen sums by the
-/// key's number on every level. A row that sees nothing gives `(−∞, 0)` and zeros.
+/// The largest of whole tiles of scores.
 #[inline(always)]
-fn softmax<I: Isa>(isa: I, scores: &mut [f32]) -> (f32, f32) {
+fn largest<I: Isa>(isa: I, scores: &[f32]) -> f32 {
     let mut top = isa.splat(f32::NEG_INFINITY);
     for lane in scores.chunks_exact(I::LANES) {
         top = isa.max(top, isa.load(lane));
     }
-    let max = isa.reduce_max(top);
+    isa.reduce_max(top)
+}
+
+/// Turns scores, whole tiles of them, into `exp(score − max)`; returns the sum, which is added up in sixteen sums by the key's number on
+/// every level. A row that sees nothing, whose maximum is `−∞`, gives 0 and zeros.
+#[inline(always)]
+fn exponentials<I: Isa>(isa: I, scores: &mut [f32], max: f32) -> f32 {
     let base = isa.splat(if max == f32::NEG_INFINITY { 0.0 } else { max });
     let mut sums = [isa.splat(0.0); 2];
     for sixteen in scores.chunks_exact_mut(16) {
@@ -461,5 +470,5 @@ fn softmax<I: Isa>(isa: I, scores: &mut [f32]) -> (f32, f32) {
             isa.store(lane, p);
         }
     }
-    (max, isa.reduce_add(isa.add(sums[0], sums[1])))
+    isa.reduce_add(isa.add(sums[0], sums[1]))
 }

@@ -24,15 +24,6 @@ use kinglet_quant::Scratch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a layer of a pass may take, in multiply-accumulates of small integers: 60 ms on two cores with AVX-512, 100 ms with AVX2. A pass
-/// can be cancelled at three places in each layer.
-const LAYER_COST: u64 = 16_000_000_000;
-/// A multiply-accumulate of attention, in the same unit.
-const FLOAT_COST: u64 = 5;
-/// With fewer rows than this, unpacking weights takes too large a share (Zen 4, Q4_K, width 2048: 8 % slower with 64 rows than with 240,
-/// 2 % with 128).
-const FEWEST_ROWS: usize = 128;
-
 /// A decoder or an encoder whose weights are found: ready to run.
 #[derive(Debug)]
 pub struct Decoder {
@@ -188,20 +179,6 @@ impl Decoder {
             layer.qkv.bytes() + layer.o.bytes() + layer.feed.bytes_per_token() + layer.cross.as_ref().map_or(0, CrossWeights::bytes)
         };
         self.layers.iter().map(layer).sum::<usize>() + self.output.as_ref().map_or(0, Product::bytes)
-    }
-
-    /// Rows of a prefill that a pass may take at once after `depth` tokens, at most `most`, such that no step of a layer takes much
-    /// longer than a cancelled pass may.
-    pub fn rows_at_once(&self, depth: usize, most: usize) -> usize {
-        let of = |layer: &LayerWeights| {
-            let Attention { n_heads, window, .. } = layer.attention;
-            let d_head = LayerShape::of(&layer.attention).d_head;
-            let keys = (depth + most).min(window.unwrap_or(usize::MAX));
-            let cross = layer.cross.as_ref().map_or(0, CrossWeights::macs);
-            layer.qkv.macs() + layer.o.macs() + cross + layer.feed.macs() + FLOAT_COST * (2 * keys * n_heads * d_head) as u64
-        };
-        let row = self.layers.iter().map(of).max().unwrap_or(0).max(1);
-        usize::try_from(LAYER_COST / row).unwrap_or(most).clamp(FEWEST_ROWS.min(most), most)
     }
 
     /// The position schemes of all layers, for sequences that may grow to `context` tokens.
