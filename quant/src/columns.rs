@@ -1,9 +1,9 @@
-//! A rectangle of a row-major matrix that one worker may write: all rows, some columns. Disjoint rectangles of one matrix are
+//! A rectangle of a row-major matrix that one worker may write: some rows, some columns. Disjoint rectangles of one matrix are
 //! handed to different workers, which slices can't express, so this is one of the crate's few `unsafe` doors.
 
 use std::marker::PhantomData;
 
-/// Columns `[first, first + width)` of a row-major `[rows, stride]` matrix.
+/// Some columns, one after the other, of some rows of a row-major matrix whose rows are `stride` long.
 #[derive(Debug)]
 pub struct ColumnsMut<'a, T = f32> {
     start: *mut T,
@@ -13,7 +13,8 @@ pub struct ColumnsMut<'a, T = f32> {
     life: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a `ColumnsMut` is a unique borrow of the items it covers (`split_at` hands each column to one side only), and `T: Send`.
+// SAFETY: a `ColumnsMut` is a unique borrow of the items it covers (`split_at` and `split_rows_at` hand each item to one side only), and
+// `T: Send`.
 unsafe impl<T: Send> Send for ColumnsMut<'_, T> {}
 
 impl<'a, T> ColumnsMut<'a, T> {
@@ -45,6 +46,17 @@ impl<'a, T> ColumnsMut<'a, T> {
         // SAFETY: `at <= width`, so the pointer stays inside the first row or at its end, and the two sides share no column.
         let right = ColumnsMut { start: unsafe { self.start.add(at) }, width: self.width - at, ..self };
         (ColumnsMut { width: at, ..self }, right)
+    }
+
+    /// The rows before `at`, and those from `at` on.
+    ///
+    /// # Panics
+    /// Where `at` passes the last row.
+    pub fn split_rows_at(self, at: usize) -> (ColumnsMut<'a, T>, ColumnsMut<'a, T>) {
+        assert!(at <= self.rows, "split at {at} of {} rows", self.rows);
+        // With no row left the pointer may lie beyond the matrix, where nothing is read: `row_mut` panics.
+        let right = ColumnsMut { start: self.start.wrapping_add(at * self.stride), rows: self.rows - at, ..self };
+        (ColumnsMut { rows: at, ..self }, right)
     }
 
     /// This worker's part of row `row`.

@@ -3,7 +3,7 @@
 
 use super::decoder::{Cancelled, Context, Workspace};
 use super::input::{Input, InputColumns};
-use super::linear::{Arithmetic, GRAIN, Product};
+use super::linear::{Arithmetic, GRAIN, Product, by_rows};
 use super::profile::{Amount, Step};
 use super::weights::Weight;
 use crate::error::Error;
@@ -39,8 +39,9 @@ const STRIP: usize = 512 << 10;
 /// Rows that go through the activation together.
 const FEW: usize = 8;
 
-/// Some columns of the middle, which one worker computes.
+/// Some columns of some rows of the middle, which one worker computes.
 struct Share<'a> {
+    rows: Range<usize>,
     columns: Range<usize>,
     middle: InputColumns<'a>,
     /// What gate and up give.
@@ -163,16 +164,25 @@ impl DenseWeights {
         self.gate_up().map(Product::macs).sum::<u64>() + self.down.macs()
     }
 
-    /// Columns of the middle that a worker computes before the activation, of `rows` rows.
-    fn strip(&self, rows: usize) -> usize {
+    /// Columns of the middle that a worker computes before the activation, of `rows` rows and at most `most` columns.
+    fn strip(&self, rows: usize, most: usize) -> usize {
         let row = self.gate_up().count() * size_of::<f32>();
-        (STRIP / (rows * row) / GRAIN * GRAIN).max(2 * GRAIN)
+        (STRIP / (rows.max(1) * row) / GRAIN * GRAIN).max(2 * GRAIN).min(most)
+    }
+
+    /// The rows and the columns of the middle that each worker computes.
+    fn cut(&self, rows: usize, threads: usize) -> Vec<(Range<usize>, Range<usize>)> {
+        if by_rows(rows, threads) {
+            cut_evenly(rows, threads, 1).map(|mine| (mine, 0..self.d_ff)).collect()
+        } else {
+            cut_evenly(self.d_ff, threads, GRAIN).map(|mine| (0..rows, mine)).collect()
+        }
     }
 
     /// See [`FeedWeights::hidden`].
     fn hidden(&self, rows: usize, threads: usize) -> usize {
-        let strips = cut_evenly(self.d_ff, threads, GRAIN).map(|columns| columns.len().min(self.strip(rows)));
-        rows * self.gate_up().count() * strips.sum::<usize>()
+        let strips = self.cut(rows, threads).into_iter().map(|(rows, columns)| rows.len() * self.strip(rows.len(), columns.len()));
+        self.gate_up().count() * strips.sum::<usize>()
     }
 
     /// `out: [rows of input, d_model]`; `hidden` and `middle` are scratch.
@@ -184,39 +194,39 @@ impl DenseWeights {
         middle: &mut Input,
         out: &mut Vec<f32>,
     ) -> Result<(), Cancelled> {
-        let (rows, threads, arithmetic, file) = (input.rows(), context.crew.threads(), context.arithmetic, context.file);
-        hidden.resize(self.hidden(rows, threads), 0.0);
-        let mut rest = (&mut hidden[..], middle.columns_mut(arithmetic, self.down.wants(arithmetic), rows, self.d_ff));
+        let (n, threads, arithmetic, file) = (input.rows(), context.crew.threads(), context.arithmetic, context.file);
+        hidden.resize(self.hidden(n, threads), 0.0);
+        let mut rest = (&mut hidden[..], middle.columns_mut(arithmetic, self.down.wants(arithmetic), n, self.d_ff));
         let mut shares = Vec::with_capacity(threads);
-        for (columns, scratch) in cut_evenly(self.d_ff, threads, GRAIN).zip(&mut *context.scratch) {
-            let strip = columns.len().min(self.strip(rows));
-            let (hidden, more_hidden) = rest.0.split_at_mut(rows * self.gate_up().count() * strip);
-            let (middle, more_middle) = rest.1.split_at(columns.len());
+        for ((rows, columns), scratch) in self.cut(n, threads).into_iter().zip(&mut *context.scratch) {
+            let strip = self.strip(rows.len(), columns.len());
+            let (hidden, more_hidden) = rest.0.split_at_mut(rows.len() * self.gate_up().count() * strip);
+            let (middle, more_middle) = if by_rows(n, threads) { rest.1.split_rows_at(rows.len()) } else { rest.1.split_at(columns.len()) };
             rest = (more_hidden, more_middle);
-            shares.push(Share { columns, middle, hidden, scratch });
+            shares.push(Share { rows, columns, middle, hidden, scratch });
         }
         context.crew.each(shares, |_, share| self.run_share(file, arithmetic, input, share));
-        context.lap(Step::GateUp, || self.gate_up().map(|product| product.amount(rows)).fold(Amount::default(), Amount::add));
+        context.lap(Step::GateUp, || self.gate_up().map(|product| product.amount(n)).fold(Amount::default(), Amount::add));
         context.go_on()?;
-        out.resize(rows * self.down.outputs(), 0.0);
+        out.resize(n * self.down.outputs(), 0.0);
         self.down.run(context.crew, file, arithmetic, middle, context.scratch, out);
-        context.lap(Step::Down, || self.down.amount(rows));
+        context.lap(Step::Down, || self.down.amount(n));
         Ok(())
     }
 
-    /// `act(gate x) · up x` of some columns, a strip after the other: what gate and up give is still in cache when it is read.
+    /// `act(gate x) · up x` of a worker's share, a strip after the other: what gate and up give is still in cache when it is read.
     fn run_share(&self, file: &ModelFile, arithmetic: Arithmetic, input: &Input, share: Share<'_>) {
-        let Share { columns, mut middle, hidden, scratch } = share;
-        let (first, rows, strip) = (columns.start, input.rows(), self.strip(input.rows()));
-        let mut y = vec![0.0; rows.min(FEW) * strip.min(columns.len())];
-        for start in columns.clone().step_by(strip) {
+        let Share { rows, columns, mut middle, hidden, scratch } = share;
+        let (first, n, strip) = (columns.start, rows.len(), self.strip(rows.len(), columns.len()));
+        let mut y = vec![0.0; n.min(FEW) * strip];
+        for start in columns.clone().step_by(strip.max(1)) {
             let outputs = start..columns.end.min(start + strip);
             let width = outputs.len();
-            let halves = hidden.chunks_exact_mut(rows * width);
-            for (product, half) in self.gate_up().zip(halves) {
-                product.run_part(file, arithmetic, input, outputs.clone(), scratch, ColumnsMut::new(half, width));
+            for (product, half) in self.gate_up().zip(hidden.chunks_exact_mut(n * width)) {
+                let out = ColumnsMut::new(half, width);
+                product.run_part(file, arithmetic, (input, rows.clone()), outputs.clone(), scratch, out);
             }
-            let (x, up) = hidden.split_at(rows * width);
+            let (x, up) = hidden.split_at(n * width);
             for (i, x) in x.chunks(FEW * width).enumerate() {
                 let up = self.gate.is_some().then(|| &up[i * FEW * width..][..x.len()]);
                 Activate { activation: self.activation, x, up, y: &mut y[..x.len()] }.run(arithmetic.level());

@@ -34,12 +34,13 @@ impl Input {
         self.width
     }
 
-    /// The form that weights of `kind` want.
-    pub fn batch(&self, kind: InputKind) -> Batch<'_> {
-        match kind {
-            InputKind::Quantised => (&self.quantised).into(),
-            InputKind::Dense => self.dense[..].into(),
-        }
+    /// The form that weights of `kind` want, of the rows with these numbers or of all.
+    pub fn batch<'a>(&'a self, kind: InputKind, rows: Option<&'a [u32]>) -> Batch<'a> {
+        let input = match kind {
+            InputKind::Quantised => kinglet_quant::Input::Quantised(&self.quantised),
+            InputKind::Dense => kinglet_quant::Input::Dense(&self.dense),
+        };
+        Batch { input, rows }
     }
 
     /// `[rows, width]` in f32; empty where no product wanted it.
@@ -127,7 +128,7 @@ impl Input {
     }
 }
 
-/// Some columns of an input, which one worker fills.
+/// Some columns of some rows of an input, which one worker fills.
 pub struct InputColumns<'a> {
     level: Level,
     quantised: Option<ColumnsMut<'a, Block>>,
@@ -139,6 +140,14 @@ impl<'a> InputColumns<'a> {
     pub fn split_at(self, at: usize) -> (InputColumns<'a>, InputColumns<'a>) {
         let (mine, others) = self.quantised.map(|blocks| blocks.split_at(at / Block::LEN)).unzip();
         let (my_dense, other_dense) = self.dense.map(|dense| dense.split_at(at)).unzip();
+        let level = self.level;
+        (InputColumns { level, quantised: mine, dense: my_dense }, InputColumns { level, quantised: others, dense: other_dense })
+    }
+
+    /// The rows before `at`, and those from `at` on.
+    pub fn split_rows_at(self, at: usize) -> (InputColumns<'a>, InputColumns<'a>) {
+        let (mine, others) = self.quantised.map(|blocks| blocks.split_rows_at(at)).unzip();
+        let (my_dense, other_dense) = self.dense.map(|dense| dense.split_rows_at(at)).unzip();
         let level = self.level;
         (InputColumns { level, quantised: mine, dense: my_dense }, InputColumns { level, quantised: others, dense: other_dense })
     }

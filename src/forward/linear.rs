@@ -1,5 +1,5 @@
-//! `y = W x + b` for all rows of a batch, with the weights' rows cut among the workers: q, k and v (or gate and up) are one product,
-//! so that they share the quantised input and one crossing of the team.
+//! `y = W x + b` for all rows of a batch, with the weights' rows, or those of a large batch, cut among the workers: q, k and v are one
+//! product, so that they share the quantised input and one crossing of the team.
 
 use super::input::Input;
 use super::profile::Amount;
@@ -7,7 +7,7 @@ use super::weights::{Weight, bias};
 use crate::error::Error;
 use crate::file::ModelFile;
 use crate::math::add_scaled;
-use crate::parallel::{Crew, cut_by_cost};
+use crate::parallel::{Crew, cut_by_cost, cut_evenly};
 use kinglet_models::Projection;
 use kinglet_quant::isa::Level;
 use kinglet_quant::{ColumnsMut, InputKind, Matrix, Scratch, Write, multiply, multiply_reference, wants};
@@ -15,6 +15,15 @@ use std::ops::{Add, Range};
 
 /// Rows that a worker takes at least: whole panels of every ISA level, whole blocks of quantised activations.
 pub(super) const GRAIN: usize = 32;
+
+/// Rows that each worker must have for a product to be cut by them.
+const ROWS_EACH: usize = 192;
+
+/// Whether workers take rows of the batch each, and not outputs. Then a worker multiplies what it quantised itself, and no line goes from
+/// one core's cache to another's; but each worker unpacks all weights, for which it must have many rows.
+pub(super) fn by_rows(rows: usize, threads: usize) -> bool {
+    threads > 1 && rows >= ROWS_EACH * threads
+}
 
 /// How products are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,24 +150,33 @@ impl Product {
     ) {
         let mut rest = ColumnsMut::new(out, self.outputs);
         let mut jobs = Vec::with_capacity(crew.threads());
-        for (outputs, scratch) in self.cut(crew.threads()).into_iter().zip(scratch) {
-            let (mine, others) = rest.split_at(outputs.len());
-            rest = others;
-            jobs.push((outputs, mine, scratch));
+        if by_rows(input.rows(), crew.threads()) {
+            for (rows, scratch) in cut_evenly(input.rows(), crew.threads(), 1).zip(scratch) {
+                let (mine, others) = rest.split_rows_at(rows.len());
+                rest = others;
+                jobs.push((rows, 0..self.outputs, mine, scratch));
+            }
+        } else {
+            for (outputs, scratch) in self.cut(crew.threads()).into_iter().zip(scratch) {
+                let (mine, others) = rest.split_at(outputs.len());
+                rest = others;
+                jobs.push((0..input.rows(), outputs, mine, scratch));
+            }
         }
-        crew.each(jobs, |_, (outputs, columns, scratch)| self.run_part(file, arithmetic, input, outputs, scratch, columns));
+        crew.each(jobs, |_, (rows, outputs, mine, scratch)| self.run_part(file, arithmetic, (input, rows), outputs, scratch, mine));
     }
 
-    /// Some of the outputs, computed by this thread; `out: [rows of the input, outputs.len()]`.
+    /// Some of the outputs for some rows of the input, computed by this thread; `out: [rows.len(), outputs.len()]`.
     pub fn run_part(
         &self,
         file: &ModelFile,
         arithmetic: Arithmetic,
-        input: &Input,
+        (input, batch): (&Input, Range<usize>),
         outputs: Range<usize>,
         scratch: &mut Scratch,
         mut out: ColumnsMut<'_>,
     ) {
+        let numbers: Option<Vec<u32>> = (batch.len() < input.rows()).then(|| batch.clone().map(|row| row as u32).collect());
         let mut first = 0;
         for part in &self.parts {
             let n = part.weight.rows();
@@ -171,8 +189,14 @@ impl Product {
             out = others;
             let matrix = part.weight.matrix(file).slice_rows(rows.clone());
             match arithmetic {
-                Arithmetic::Fast(level) => multiply(level, &matrix, input.batch(wants(matrix.ty())), self.write, &mut mine, scratch),
-                Arithmetic::Reference => plainly(&matrix, input.dense(), self.write, &mut mine),
+                Arithmetic::Fast(level) => {
+                    let batch = input.batch(wants(matrix.ty()), numbers.as_deref());
+                    multiply(level, &matrix, batch, self.write, &mut mine, scratch);
+                }
+                Arithmetic::Reference => {
+                    let x = &input.dense()[batch.start * matrix.cols()..batch.end * matrix.cols()];
+                    plainly(&matrix, x, self.write, &mut mine);
+                }
             }
             part.add_bias(rows, &mut mine);
         }

@@ -43,14 +43,14 @@ const FLOAT_COST: u64 = 5;
 /// 2 % with 128).
 const FEWEST_ROWS: usize = 128;
 
-/// With more rows than this, what a layer works on lies beyond a second cache of 2 MB (Xeon, a prompt of 512 on one thread: SmolLM2 10 %,
-/// Gemma-3-270m 2 % slower with 512). Experts share them, so that of a mixture's rows there can't be too many.
+/// With more rows than this for each thread, what a layer works on lies beyond a second cache of 2 MB (Xeon, a prompt of 512 on one thread:
+/// SmolLM2 10 %, Gemma-3-270m 2 % slower with 512). Experts share them, so that of a mixture's rows there can't be too many.
 const MOST_ROWS: usize = 256;
 
 impl Decoder {
-    /// Rows of a prefill that a pass may take at once after `depth` tokens, at most `most`, such that no step of a layer takes much
-    /// longer than a cancelled pass may.
-    pub fn rows_at_once(&self, depth: usize, most: usize) -> usize {
+    /// Rows of a prefill that a pass of `threads` threads may take at once after `depth` tokens, at most `most`, such that no step of a
+    /// layer takes much longer than a cancelled pass may.
+    pub fn rows_at_once(&self, depth: usize, most: usize, threads: usize) -> usize {
         let of = |layer: &LayerWeights| {
             let Attention { n_heads, window, .. } = layer.attention;
             let d_head = LayerShape::of(&layer.attention).d_head;
@@ -58,7 +58,7 @@ impl Decoder {
             let cross = layer.cross.as_ref().map_or(0, CrossWeights::macs);
             layer.qkv.macs() + layer.o.macs() + cross + layer.feed.macs() + FLOAT_COST * (2 * keys * n_heads * d_head) as u64
         };
-        let most = if self.layers.iter().any(|layer| layer.feed.is_mixture()) { most } else { most.min(MOST_ROWS) };
+        let most = if self.layers.iter().any(|layer| layer.feed.is_mixture()) { most } else { most.min(MOST_ROWS * threads) };
         let row = self.layers.iter().map(of).max().unwrap_or(0).max(1);
         usize::try_from(LAYER_COST / row).unwrap_or(most).clamp(FEWEST_ROWS.min(most), most)
     }

@@ -275,7 +275,8 @@ impl Session {
     /// Rows of the next pass.
     fn rows_at_once(&self) -> usize {
         let together = if self.cache.len() == 0 { self.model.decoder.spec().prefix() } else { 0 };
-        self.model.decoder.rows_at_once(self.cache.len().min(self.context()), self.room.batch).max(together)
+        let depth = self.cache.len().min(self.context());
+        self.model.decoder.rows_at_once(depth, self.room.batch, self.model.threads()).max(together)
     }
 
     /// A session that goes on from the same tokens by itself. The caches share what both hold.
