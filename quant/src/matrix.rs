@@ -48,7 +48,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The bytes of the rows that come after these in the matrix that they were sliced from.
-    pub fn after(&self) -> &'a [u8] {
+    pub(crate) fn after(&self) -> &'a [u8] {
         self.after
     }
 

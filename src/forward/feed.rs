@@ -33,7 +33,7 @@ pub struct DenseWeights {
     d_ff: usize,
 }
 
-/// What gate and up give a worker before the activation reads it, in bytes: half of a small second cache.
+/// What gate and up give a worker before the activation reads it, in bytes: half of a second cache of 1 MB.
 const STRIP: usize = 512 << 10;
 
 /// Rows that go through the activation together.
