@@ -13,7 +13,7 @@ pub struct ColumnsMut<'a, T = f32> {
     life: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a `ColumnsMut` is a unique borrow of the items it covers (`split_at` and `split_rows_at` hand each item to one side only), and
+// SAFETY: a `ColumnsMut` is a unique borrow of the items it covers (`split_at` and `split` hand each item to one side only), and
 // `T: Send`.
 unsafe impl<T: Send> Send for ColumnsMut<'_, T> {}
 
@@ -48,15 +48,19 @@ impl<'a, T> ColumnsMut<'a, T> {
         (ColumnsMut { width: at, ..self }, right)
     }
 
-    /// The rows before `at`, and those from `at` on.
+    /// A worker's share and the rest: the first `rows` rows or, where those are all, their first `columns` columns.
     ///
     /// # Panics
-    /// Where `at` passes the last row.
-    pub fn split_rows_at(self, at: usize) -> (ColumnsMut<'a, T>, ColumnsMut<'a, T>) {
-        assert!(at <= self.rows, "split at {at} of {} rows", self.rows);
-        // With no row left the pointer may lie beyond the matrix, where nothing is read: `row_mut` panics.
-        let right = ColumnsMut { start: self.start.wrapping_add(at * self.stride), rows: self.rows - at, ..self };
-        (ColumnsMut { rows: at, ..self }, right)
+    /// Where there are not that many, or where some rows are to be split off with some of their columns.
+    pub fn split(self, rows: usize, columns: usize) -> (ColumnsMut<'a, T>, ColumnsMut<'a, T>) {
+        assert!(rows <= self.rows, "split at {rows} of {} rows", self.rows);
+        if rows == self.rows {
+            return self.split_at(columns);
+        }
+        assert_eq!(columns, self.width, "columns of {rows} rows of {}", self.rows);
+        // With `rows` below the number of rows the pointer stays inside the matrix.
+        let right = ColumnsMut { start: self.start.wrapping_add(rows * self.stride), rows: self.rows - rows, ..self };
+        (ColumnsMut { rows, ..self }, right)
     }
 
     /// This worker's part of row `row`.

@@ -3,7 +3,7 @@
 
 use half::f16;
 use kinglet_quant::format::unpack;
-use kinglet_quant::kernel::Block;
+use kinglet_quant::kernel::{Block, quantize};
 use kinglet_quant::{Activations, Batch, ColumnsMut, Input, InputKind, Level, Matrix, Scratch, Type, Write};
 use kinglet_quant::{dequantize, multiply, multiply_reference, wants};
 
@@ -337,9 +337,17 @@ fn rows_are_quantised_by_several_workers_as_by_one() {
     let (mut one, mut cut) = (Activations::new(), Activations::new());
     one.quantize(Level::Scalar, &x, 64);
     cut.resize(9, 64);
-    let (left, right) = cut.rows_mut().split_at(4);
-    left.quantize(Level::Scalar, &x[..4 * 64]);
-    right.quantize(Level::Scalar, &x[4 * 64..]);
+    let (mut left, right) = cut.columns_mut().split(4, 2);
+    let (mut middle, mut end) = right.split(5, 1);
+    for (row, x) in x.chunks_exact(64).enumerate() {
+        match row.checked_sub(4) {
+            None => quantize(Level::Scalar, x, left.row_mut(row)),
+            Some(row) => {
+                quantize(Level::Scalar, &x[..32], middle.row_mut(row));
+                quantize(Level::Scalar, &x[32..], end.row_mut(row));
+            }
+        }
+    }
     for row in 0..9 {
         assert_eq!(format!("{:?}", one.row(row)), format!("{:?}", cut.row(row)));
     }

@@ -2,7 +2,7 @@
 //! for each row.
 
 use super::decoder::{Cancelled, Context, Workspace};
-use super::input::{Input, InputColumns};
+use super::input::{Input, InputMut};
 use super::linear::{Arithmetic, GRAIN, Product, by_rows};
 use super::profile::{Amount, Step};
 use super::weights::Weight;
@@ -43,7 +43,7 @@ const FEW: usize = 8;
 struct Share<'a> {
     rows: Range<usize>,
     columns: Range<usize>,
-    middle: InputColumns<'a>,
+    middle: InputMut<'a>,
     /// What gate and up give.
     hidden: &'a mut [f32],
     scratch: &'a mut Scratch,
@@ -164,25 +164,26 @@ impl DenseWeights {
         self.gate_up().map(Product::macs).sum::<u64>() + self.down.macs()
     }
 
-    /// Columns of the middle that a worker computes before the activation, of `rows` rows and at most `most` columns.
-    fn strip(&self, rows: usize, most: usize) -> usize {
+    /// Columns of the middle that a worker of `rows` rows computes before the activation reads them, if it has so many.
+    fn strip(&self, rows: usize) -> usize {
         let row = self.gate_up().count() * size_of::<f32>();
-        (STRIP / (rows.max(1) * row) / GRAIN * GRAIN).max(2 * GRAIN).min(most)
+        (STRIP / (rows.max(1) * row) / GRAIN * GRAIN).max(2 * GRAIN)
     }
 
-    /// The rows and the columns of the middle that each worker computes.
-    fn cut(&self, rows: usize, threads: usize) -> Vec<(Range<usize>, Range<usize>)> {
-        if by_rows(rows, threads) {
-            cut_evenly(rows, threads, 1).map(|mine| (mine, 0..self.d_ff)).collect()
-        } else {
-            cut_evenly(self.d_ff, threads, GRAIN).map(|mine| (0..rows, mine)).collect()
-        }
+    /// The rows and the columns of the middle that each worker computes, and the numbers that it comes to before the activation.
+    fn cut(&self, rows: usize, threads: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>, usize)> {
+        let by_rows = by_rows(rows, threads);
+        let (n, grain) = if by_rows { (rows, 1) } else { (self.d_ff, GRAIN) };
+        cut_evenly(n, threads, grain).map(move |mine| {
+            let (rows, columns) = if by_rows { (mine, 0..self.d_ff) } else { (0..rows, mine) };
+            let hidden = rows.len() * self.gate_up().count() * self.strip(rows.len()).min(columns.len());
+            (rows, columns, hidden)
+        })
     }
 
     /// See [`FeedWeights::hidden`].
     fn hidden(&self, rows: usize, threads: usize) -> usize {
-        let strips = self.cut(rows, threads).into_iter().map(|(rows, columns)| rows.len() * self.strip(rows.len(), columns.len()));
-        self.gate_up().count() * strips.sum::<usize>()
+        self.cut(rows, threads).map(|(_, _, hidden)| hidden).sum()
     }
 
     /// `out: [rows of input, d_model]`; `hidden` and `middle` are scratch.
@@ -196,12 +197,11 @@ impl DenseWeights {
     ) -> Result<(), Cancelled> {
         let (n, threads, arithmetic, file) = (input.rows(), context.crew.threads(), context.arithmetic, context.file);
         hidden.resize(self.hidden(n, threads), 0.0);
-        let mut rest = (&mut hidden[..], middle.columns_mut(arithmetic, self.down.wants(arithmetic), n, self.d_ff));
+        let mut rest = (&mut hidden[..], middle.reshape(arithmetic.level(), self.down.wants(arithmetic), n, self.d_ff));
         let mut shares = Vec::with_capacity(threads);
-        for ((rows, columns), scratch) in self.cut(n, threads).into_iter().zip(&mut *context.scratch) {
-            let strip = self.strip(rows.len(), columns.len());
-            let (hidden, more_hidden) = rest.0.split_at_mut(rows.len() * self.gate_up().count() * strip);
-            let (middle, more_middle) = if by_rows(n, threads) { rest.1.split_rows_at(rows.len()) } else { rest.1.split_at(columns.len()) };
+        for ((rows, columns, numbers), scratch) in self.cut(n, threads).zip(&mut *context.scratch) {
+            let (hidden, more_hidden) = rest.0.split_at_mut(numbers);
+            let (middle, more_middle) = rest.1.split(rows.len(), columns.len());
             rest = (more_hidden, more_middle);
             shares.push(Share { rows, columns, middle, hidden, scratch });
         }
@@ -217,9 +217,9 @@ impl DenseWeights {
     /// `act(gate x) · up x` of a worker's share, a strip after the other: what gate and up give is still in cache when it is read.
     fn run_share(&self, file: &ModelFile, arithmetic: Arithmetic, input: &Input, share: Share<'_>) {
         let Share { rows, columns, mut middle, hidden, scratch } = share;
-        let (first, n, strip) = (columns.start, rows.len(), self.strip(rows.len(), columns.len()));
-        let mut y = vec![0.0; n.min(FEW) * strip];
-        for start in columns.clone().step_by(strip.max(1)) {
+        let (first, n, strip) = (columns.start, rows.len(), self.strip(rows.len()));
+        let mut y = vec![0.0; n.min(FEW) * strip.min(columns.len())];
+        for start in columns.clone().step_by(strip) {
             let outputs = start..columns.end.min(start + strip);
             let width = outputs.len();
             for (product, half) in self.gate_up().zip(hidden.chunks_exact_mut(n * width)) {

@@ -6,7 +6,7 @@ use super::linear::Arithmetic;
 use super::room::reserve;
 use crate::parallel::{Crew, cut_evenly};
 use kinglet_quant::isa::Level;
-use kinglet_quant::kernel::{Block, RowsMut, quantize};
+use kinglet_quant::kernel::{Block, quantize};
 use kinglet_quant::{Activations, Batch, ColumnsMut, InputKind};
 use std::collections::TryReserveError;
 use std::ops::Range;
@@ -36,11 +36,11 @@ impl Input {
 
     /// The form that weights of `kind` want, of the rows with these numbers or of all.
     pub fn batch<'a>(&'a self, kind: InputKind, rows: Option<&'a [u32]>) -> Batch<'a> {
-        let input = match kind {
-            InputKind::Quantised => kinglet_quant::Input::Quantised(&self.quantised),
-            InputKind::Dense => kinglet_quant::Input::Dense(&self.dense),
+        let all = match kind {
+            InputKind::Quantised => Batch::from(&self.quantised),
+            InputKind::Dense => self.dense[..].into(),
         };
-        Batch { input, rows }
+        Batch { rows, ..all }
     }
 
     /// `[rows, width]` in f32; empty where no product wanted it.
@@ -62,22 +62,17 @@ impl Input {
         reserve(&mut self.dense, rows * width)
     }
 
-    /// Takes on a shape; what the rows hold is left over from before.
-    fn resize(&mut self, (quantise, keep): (bool, bool), rows: usize, width: usize) {
+    /// Takes on `rows` rows of `width` numbers, to be filled by workers that take some of it each; `wants` says whether the quantised and
+    /// the dense form are needed.
+    pub fn reshape(&mut self, level: Level, (quantise, keep): (bool, bool), rows: usize, width: usize) -> InputMut<'_> {
         (self.rows, self.width) = (rows, width);
         let (quantised_rows, quantised_width) = if quantise { (rows, width) } else { (0, 0) };
         self.quantised.resize(quantised_rows, quantised_width);
         self.dense.resize(if keep { rows * width } else { 0 }, 0.0);
-    }
-
-    /// Takes on `rows` rows of `width` numbers, to be filled by workers that take some columns each; `wants` says whether the quantised and
-    /// the dense form are needed.
-    pub fn columns_mut(&mut self, arithmetic: Arithmetic, wants: (bool, bool), rows: usize, width: usize) -> InputColumns<'_> {
-        self.resize(wants, rows, width);
-        InputColumns {
-            level: arithmetic.level(),
-            quantised: wants.0.then(|| self.quantised.columns_mut()),
-            dense: wants.1.then(|| ColumnsMut::new(&mut self.dense, width)),
+        InputMut {
+            level,
+            quantised: quantise.then(|| self.quantised.columns_mut()),
+            dense: keep.then(|| ColumnsMut::new(&mut self.dense, width)),
         }
     }
 
@@ -92,32 +87,22 @@ impl Input {
         x: &mut [f32],
         produce: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
     ) {
-        let level = arithmetic.level();
-        let (quantise, keep) = wants;
-        self.resize(wants, rows, width);
-        let dense_width = if keep { width } else { 0 };
         let x_width = x.len() / rows.max(1);
         let workers = if rows < FEW * crew.threads() { 1 } else { crew.threads() };
-        let (mut quantised, mut dense, mut x) = (self.quantised.rows_mut(), &mut self.dense[..], x);
+        let mut rest = (self.reshape(arithmetic.level(), wants, rows, width), x);
         let mut jobs = Vec::with_capacity(workers);
-        for cut in cut_evenly(rows, workers, 1) {
-            let (my_quantised, rest_quantised) = quantised.split_at(if quantise { cut.len() } else { 0 });
-            let (my_dense, rest_dense) = dense.split_at_mut(cut.len() * dense_width);
-            let (my_x, rest_x) = x.split_at_mut(cut.len() * x_width);
-            (quantised, dense, x) = (rest_quantised, rest_dense, rest_x);
-            jobs.push(Share { rows: cut, quantised: my_quantised, dense: my_dense, x: my_x });
+        for rows in cut_evenly(rows, workers, 1) {
+            let (input, more_input) = rest.0.split(rows.len(), width);
+            let (x, more_x) = rest.1.split_at_mut(rows.len() * x_width);
+            rest = (more_input, more_x);
+            jobs.push(Share { rows, input, x });
         }
         let work = |share: Share<'_>| {
-            let Share { rows, mut quantised, dense, x } = share;
-            let mut one = vec![0.0; width - dense_width];
+            let Share { rows, mut input, x } = share;
+            let mut y = vec![0.0; width];
             for (i, row) in rows.enumerate() {
-                let y = if keep { &mut dense[i * width..(i + 1) * width] } else { &mut one[..] };
-                produce(row, &mut x[i * x_width..(i + 1) * x_width], y);
-                if quantise {
-                    let (mine, rest) = quantised.split_at(1);
-                    mine.quantize(level, y);
-                    quantised = rest;
-                }
+                produce(row, &mut x[i * x_width..(i + 1) * x_width], &mut y);
+                input.set(i, 0, &y);
             }
         };
         if workers == 1 {
@@ -128,28 +113,20 @@ impl Input {
     }
 }
 
-/// Some columns of some rows of an input, which one worker fills.
-pub struct InputColumns<'a> {
+/// Some rows, or some columns, of an input, which one worker fills.
+pub struct InputMut<'a> {
     level: Level,
     quantised: Option<ColumnsMut<'a, Block>>,
     dense: Option<ColumnsMut<'a>>,
 }
 
-impl<'a> InputColumns<'a> {
-    /// The columns before `at`, and those from `at` on; where they are quantised, `at` is a multiple of 32 or their end.
-    pub fn split_at(self, at: usize) -> (InputColumns<'a>, InputColumns<'a>) {
-        let (mine, others) = self.quantised.map(|blocks| blocks.split_at(at / Block::LEN)).unzip();
-        let (my_dense, other_dense) = self.dense.map(|dense| dense.split_at(at)).unzip();
+impl<'a> InputMut<'a> {
+    /// As [`ColumnsMut::split`]; where they are quantised, `columns` is a multiple of 32.
+    pub fn split(self, rows: usize, columns: usize) -> (InputMut<'a>, InputMut<'a>) {
+        let (mine, others) = self.quantised.map(|blocks| blocks.split(rows, columns / Block::LEN)).unzip();
+        let (my_dense, other_dense) = self.dense.map(|dense| dense.split(rows, columns)).unzip();
         let level = self.level;
-        (InputColumns { level, quantised: mine, dense: my_dense }, InputColumns { level, quantised: others, dense: other_dense })
-    }
-
-    /// The rows before `at`, and those from `at` on.
-    pub fn split_rows_at(self, at: usize) -> (InputColumns<'a>, InputColumns<'a>) {
-        let (mine, others) = self.quantised.map(|blocks| blocks.split_rows_at(at)).unzip();
-        let (my_dense, other_dense) = self.dense.map(|dense| dense.split_rows_at(at)).unzip();
-        let level = self.level;
-        (InputColumns { level, quantised: mine, dense: my_dense }, InputColumns { level, quantised: others, dense: other_dense })
+        (InputMut { level, quantised: mine, dense: my_dense }, InputMut { level, quantised: others, dense: other_dense })
     }
 
     /// Sets the columns from `at` on of row `row`.
@@ -166,7 +143,6 @@ impl<'a> InputColumns<'a> {
 /// The rows that one worker fills.
 struct Share<'a> {
     rows: Range<usize>,
-    quantised: RowsMut<'a>,
-    dense: &'a mut [f32],
+    input: InputMut<'a>,
     x: &'a mut [f32],
 }

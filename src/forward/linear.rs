@@ -150,18 +150,10 @@ impl Product {
     ) {
         let mut rest = ColumnsMut::new(out, self.outputs);
         let mut jobs = Vec::with_capacity(crew.threads());
-        if by_rows(input.rows(), crew.threads()) {
-            for (rows, scratch) in cut_evenly(input.rows(), crew.threads(), 1).zip(scratch) {
-                let (mine, others) = rest.split_rows_at(rows.len());
-                rest = others;
-                jobs.push((rows, 0..self.outputs, mine, scratch));
-            }
-        } else {
-            for (outputs, scratch) in self.cut(crew.threads()).into_iter().zip(scratch) {
-                let (mine, others) = rest.split_at(outputs.len());
-                rest = others;
-                jobs.push((0..input.rows(), outputs, mine, scratch));
-            }
+        for ((rows, outputs), scratch) in self.cut(input.rows(), crew.threads()).into_iter().zip(scratch) {
+            let (mine, others) = rest.split(rows.len(), outputs.len());
+            rest = others;
+            jobs.push((rows, outputs, mine, scratch));
         }
         crew.each(jobs, |_, (rows, outputs, mine, scratch)| self.run_part(file, arithmetic, (input, rows), outputs, scratch, mine));
     }
@@ -220,8 +212,11 @@ impl Product {
         out
     }
 
-    /// What each worker computes: ranges of outputs whose weights take nearly equal numbers of bytes.
-    fn cut(&self, threads: usize) -> Vec<Range<usize>> {
+    /// The rows and the outputs that each worker computes: some rows, or outputs whose weights take nearly equal numbers of bytes.
+    fn cut(&self, rows: usize, threads: usize) -> Vec<(Range<usize>, Range<usize>)> {
+        if by_rows(rows, threads) {
+            return cut_evenly(rows, threads, 1).map(|mine| (mine, 0..self.outputs)).collect();
+        }
         let (mut costs, mut edges) = (Vec::new(), vec![0]);
         let mut first = 0;
         for part in &self.parts {
@@ -232,7 +227,7 @@ impl Product {
             }
             first += n;
         }
-        cut_by_cost(&costs, threads).into_iter().map(|grains| edges[grains.start]..edges[grains.end]).collect()
+        cut_by_cost(&costs, threads).into_iter().map(|grains| (0..rows, edges[grains.start]..edges[grains.end])).collect()
     }
 }
 

@@ -58,7 +58,7 @@ impl Decoder {
             let cross = layer.cross.as_ref().map_or(0, CrossWeights::macs);
             layer.qkv.macs() + layer.o.macs() + cross + layer.feed.macs() + FLOAT_COST * (2 * keys * n_heads * d_head) as u64
         };
-        let most = if self.layers.iter().any(|layer| layer.feed.is_mixture()) { most } else { most.min(MOST_ROWS * threads) };
+        let most = if self.is_mixture() { most } else { most.min(MOST_ROWS * threads) };
         let row = self.layers.iter().map(of).max().unwrap_or(0).max(1);
         usize::try_from(LAYER_COST / row).unwrap_or(most).clamp(FEWEST_ROWS.min(most), most)
     }
@@ -68,18 +68,22 @@ impl Decoder {
         let (widths, d_model) = (self.widths(), self.spec().d_model);
         let floats = 2 * d_model + widths.beside + widths.qkv + 4 * widths.attended;
         let row = size_of::<f32>() * floats + Input::row_bytes(widths.input) + Input::row_bytes(widths.middle);
-        let gathered = self.layers.iter().any(|layer| layer.feed.is_mixture()).then(|| Input::row_bytes(d_model) + 4 * d_model);
+        let gathered = self.is_mixture().then(|| Input::row_bytes(d_model) + 4 * d_model);
         let partials = context.div_ceil(PAGE).saturating_mul(size_of::<f32>() * SPLIT_ROWS * widths.heads);
         // A distribution over the vocabulary is sorted with its indices.
         let vocabulary = self.spec().n_vocab * (2 * size_of::<f32>() + size_of::<(usize, f32)>());
-        let hidden = size_of::<f32>() * self.hidden(rows, threads);
+        let hidden = size_of::<f32>() * self.hidden(&widths, rows, threads);
         rows.saturating_mul(row + gathered.unwrap_or(0)).saturating_add(partials).saturating_add(hidden + vocabulary + threads * THREAD)
     }
 
     /// Numbers in [`Workspace::hidden`] at most.
-    fn hidden(&self, rows: usize, threads: usize) -> usize {
+    fn hidden(&self, widths: &Widths, rows: usize, threads: usize) -> usize {
         let feed = self.layers.iter().map(|layer| layer.feed.hidden(rows, threads)).max();
-        feed.unwrap_or(0).max(rows * self.widths().around)
+        feed.unwrap_or(0).max(rows * widths.around)
+    }
+
+    fn is_mixture(&self) -> bool {
+        self.layers.iter().any(|layer| layer.feed.is_mixture())
     }
 
     fn widths(&self) -> Widths {
@@ -114,7 +118,7 @@ impl Workspace {
             reserve(&mut self.beside, rows * widths.beside)?;
             reserve(&mut self.qkv, rows * widths.qkv)?;
             reserve(&mut self.attended, rows * widths.attended)?;
-            reserve(&mut self.hidden, decoder.hidden(rows, threads))?;
+            reserve(&mut self.hidden, decoder.hidden(&widths, rows, threads))?;
             self.input.reserve(rows, widths.input)?;
             self.middle.reserve(rows, widths.middle)
         };

@@ -84,7 +84,7 @@ impl Activations {
         self.blocks.try_reserve_exact((rows * cols.div_ceil(Block::LEN)).saturating_sub(self.blocks.len()))
     }
 
-    /// Takes on a shape; what the rows hold is left over from before, until [`rows_mut`](Activations::rows_mut) fills them.
+    /// Takes on a shape; what the rows hold is left over from before, until [`columns_mut`](Activations::columns_mut) is filled.
     ///
     /// # Panics
     /// Where `cols` is no multiple of 32.
@@ -94,12 +94,7 @@ impl Activations {
         self.blocks.resize(rows * (cols / Block::LEN), Block::default());
     }
 
-    /// All rows, for writing; [`RowsMut::split_at`] cuts them for several workers.
-    pub fn rows_mut(&mut self) -> RowsMut<'_> {
-        RowsMut { rows: self.rows, row_blocks: self.cols / Block::LEN, blocks: &mut self.blocks }
-    }
-
-    /// The blocks of all rows, for workers that quantise some columns each with [`quantize`].
+    /// The blocks of all rows, for workers that fill some of them each with [`quantize`].
     ///
     /// # Panics
     /// Where rows have no activations.
@@ -114,41 +109,7 @@ impl Activations {
     pub fn quantize(&mut self, level: Level, x: &[f32], cols: usize) {
         assert!(cols > 0 && x.len().is_multiple_of(cols), "{} activations are no rows of {cols}", x.len());
         self.resize(x.len() / cols, cols);
-        self.rows_mut().quantize(level, x);
-    }
-}
-
-/// Some consecutive rows of [`Activations`] that one worker may write.
-#[derive(Debug)]
-pub struct RowsMut<'a> {
-    rows: usize,
-    row_blocks: usize,
-    blocks: &'a mut [Block],
-}
-
-impl<'a> RowsMut<'a> {
-    /// Rows.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The rows before `at`, and those from `at` on.
-    ///
-    /// # Panics
-    /// Where `at` passes the last row.
-    pub fn split_at(self, at: usize) -> (RowsMut<'a>, RowsMut<'a>) {
-        assert!(at <= self.rows, "split at {at} of {} rows", self.rows);
-        let (left, right) = self.blocks.split_at_mut(at * self.row_blocks);
-        let right = RowsMut { rows: self.rows - at, row_blocks: self.row_blocks, blocks: right };
-        (RowsMut { rows: at, row_blocks: self.row_blocks, blocks: left }, right)
-    }
-
-    /// Quantises `x: [rows, cols]` f32 into the rows.
-    ///
-    /// # Panics
-    /// Where `x` has another size.
-    pub fn quantize(self, level: Level, x: &[f32]) {
-        quantize(level, x, self.blocks);
+        quantize(level, x, &mut self.blocks);
     }
 }
 

@@ -17,7 +17,7 @@ mod pairs;
 mod panel;
 mod reference;
 
-pub use activations::{Activations, Block, RowsMut, quantize};
+pub use activations::{Activations, Block, quantize};
 pub(crate) use direct::{AHEAD, LINE};
 pub use output::Write;
 pub use panel::Scratch;
