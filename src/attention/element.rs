@@ -1,6 +1,7 @@
 //! How a cache stores its numbers, one head's part of a page as the tile reads it, and how a vector of each kind becomes f32. A new
 //! cache type is one more [`Element`], and an arm in `Part`'s dispatch.
 
+use super::PAGE;
 use half::f16;
 use kinglet_quant::isa::Isa;
 
@@ -68,17 +69,41 @@ impl CacheType {
 
 /// Keys or values of one head in one page, `width` numbers a token.
 ///
-/// Keys lie dimension by dimension, `[tile][width][16 keys]`, their scales `[tile][width / 32][16 keys]`; values lie token by token,
-/// `[128][width]`, their scales `[width / 32][128]`. In a block of [`CacheType::Q4_0`] the dimensions `i` and `i + 16` share a byte, the
-/// lower one in the lower half.
+/// Keys lie dimension by dimension, `[tile][width][16 keys]`, their scales `[tile][width / 32][16 keys]`; values lie token by token
+/// within a block of 32 dimensions, `[width / 32][128][32]` (the last block as wide as what is left), their scales `[width / 32][128]`:
+/// a tile's sums take both from end to end. In a block of [`CacheType::Q4_0`] the dimensions `i` and `i + 16` share a byte, the lower
+/// one in the lower half.
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
     /// One for each token and block of 32; empty where the type has none.
     pub scales: &'a [f16],
     /// The numbers.
     pub numbers: Numbers<'a>,
-    /// What is read after them, asked for while they are used: a long cache comes from memory. May be empty.
+    /// What is read some time after them, asked for at the pace at which they are used: a long cache comes from memory. May be empty.
     pub then: &'a [u8],
+}
+
+/// The values of a page's tokens in a block of dimensions, token by token.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    first: usize,
+    /// Numbers of a token.
+    pub width: usize,
+}
+
+impl Run {
+    /// The block that holds dimension `dim` of values of `width` dimensions.
+    #[inline(always)]
+    pub fn of_values<E: Element>(dim: usize, width: usize) -> Run {
+        let before = dim / BLOCK * BLOCK;
+        Run { first: before * PAGE / E::PER_NUMBER, width: BLOCK.min(width - before) / E::PER_NUMBER }
+    }
+
+    /// Where the numbers of the page's token `token` begin.
+    #[inline(always)]
+    pub fn at(self, token: usize) -> usize {
+        self.first + token * self.width
+    }
 }
 
 /// Numbers in their type.

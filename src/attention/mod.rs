@@ -5,12 +5,14 @@
 
 mod apart;
 mod element;
+mod merge;
 mod slots;
 #[cfg(test)]
 mod tests;
 mod tile;
 
 pub use element::{BLOCK, CacheType, Numbers, Part};
+pub use merge::{Merge, partial_in, partial_len};
 pub use slots::{Content, Slots, View};
 pub use tile::{Attend, Partial};
 

@@ -38,15 +38,19 @@ impl Side {
 
     /// Stores number `dim` of a token: the key of a page's token `token`, or its value. Returns what it stands for.
     fn put(&mut self, kind: CacheType, key: bool, d: usize, (token, dim): (usize, usize), x: f32) -> f32 {
-        let line = |width: usize, i: usize| if key { (token / TILE * width + i) * TILE + token % TILE } else { token * width + i };
-        let scale = if key { line(d / BLOCK, dim / BLOCK) } else { dim / BLOCK * PAGE + token };
+        // Number `i` of a token's `n`, of which a block has `each`.
+        let line = |n: usize, each: usize, i: usize| match key {
+            true => (token / TILE * n + i) * TILE + token % TILE,
+            false => i / each * each * PAGE + token * each.min(n - i / each * each) + i % each,
+        };
+        let scale = line(d / BLOCK, 1, dim / BLOCK);
         match kind {
             CacheType::F16 => {
-                self.f16s[line(d, dim)] = f16::from_f32(x);
+                self.f16s[line(d, BLOCK, dim)] = f16::from_f32(x);
                 f16::from_f32(x).to_f32()
             }
             CacheType::F32 => {
-                self.f32s[line(d, dim)] = x;
+                self.f32s[line(d, BLOCK, dim)] = x;
                 x
             }
             CacheType::Q8_0 => {
@@ -54,14 +58,14 @@ impl Side {
                 let unit = f16::from_f32((1.0 + (token % 7 + dim / BLOCK) as f32) / 1000.0);
                 self.scales[scale] = unit;
                 let level = (x / unit.to_f32()).round().clamp(-127.0, 127.0);
-                self.i8s[line(d, dim)] = level as i8;
+                self.i8s[line(d, BLOCK, dim)] = level as i8;
                 level * unit.to_f32()
             }
             CacheType::Q4_0 => {
                 let unit = f16::from_f32(-(1.0 + (token % 5 + dim / BLOCK) as f32) / 50.0);
                 self.scales[scale] = unit;
                 let level = (x / unit.to_f32()).round().clamp(-8.0, 7.0);
-                let byte = &mut self.nibbles[line(d / 2, dim / BLOCK * 16 + dim % 16)];
+                let byte = &mut self.nibbles[line(d / 2, 16, dim / BLOCK * 16 + dim % 16)];
                 *byte |= ((level + 8.0) as u8) << (dim % BLOCK / 16 * 4);
                 level * unit.to_f32()
             }

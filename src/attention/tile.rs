@@ -12,7 +12,7 @@
 //! ```
 
 use super::apart::{ByKey, Scores, Values};
-use super::element::{BLOCK, Element, Numbers, Part, Q4, Q8};
+use super::element::{BLOCK, Element, Numbers, Part, Q4, Q8, Run};
 use super::slots::{Slots, View, add_bias, add_by_query};
 use super::{PAGE, TILE};
 use crate::position::Relative;
@@ -43,15 +43,6 @@ impl Partial<'_> {
         self.max.fill(f32::NEG_INFINITY);
         self.sum.fill(0.0);
         self.out.fill(0.0);
-    }
-
-    /// Merges the softmax of further keys into row `row`, whose output lies at `at`.
-    #[inline(always)]
-    pub fn merge_row<I: Isa>(&mut self, isa: I, row: usize, (max, sum): (f32, f32), out: &[f32], at: Range<usize>) {
-        let ([a], [b]) = merge_sums(isa, &mut self.max[row..], &mut self.sum[row..], [(max, sum)]);
-        for (mine, other) in self.out[at].iter_mut().zip(out) {
-            *mine = mine.mul_add(a, other * b);
-        }
     }
 }
 
@@ -378,8 +369,10 @@ impl Block<'_> {
         let d = self.width;
         // The last dimensions, where a head is no whole number of vectors: one at a time, in the same order of keys.
         for i in at..d {
+            let run = Run::of_values::<E>(i, d);
             for r in 0..R {
-                let sum = keys.clone().fold(0f32, |sum, key| p[r][key].mul_add(E::one(numbers[key * d + i]), sum));
+                let number = |key: usize| E::one(numbers[run.at(key) + i % BLOCK]);
+                let sum = keys.clone().fold(0f32, |sum, key| p[r][key].mul_add(number(key), sum));
                 let out = &mut out[r * d + i];
                 *out = out.mul_add(a[r], sum * b[r]);
             }
@@ -420,12 +413,12 @@ impl Block<'_> {
         out: &mut [f32],
     ) {
         let d = self.width;
+        let run = Run::of_values::<E>(at, d);
         // Two halves of a byte are 16 dimensions apart.
-        let place = |dim: usize| if E::PER_NUMBER == 2 { (dim / BLOCK * 16 + dim % 16, dim % BLOCK / 16) } else { (dim, 0) };
-        let stride = d / E::PER_NUMBER;
+        let place = |dim: usize| if E::PER_NUMBER == 2 { (dim % 16, dim % BLOCK / 16) } else { (dim % BLOCK, 0) };
         let mut sums = [[isa.splat(0.0); R]; W];
-        for (key, values) in keys.clone().zip(numbers[keys.start * stride..keys.end * stride].chunks_exact(stride)) {
-            isa.prefetch(self.values.then, (key * stride + place(at).0) * E::BYTES, 1, false);
+        for (key, values) in keys.clone().zip(numbers[run.at(keys.start)..run.at(keys.end)].chunks_exact(run.width)) {
+            isa.prefetch(self.values.then, (run.at(key) + place(at).0) * E::BYTES, 1, false);
             let v: [I::F; W] = std::array::from_fn(|w| {
                 let (place, half) = place(at + w * I::LANES);
                 E::load(isa, &values[place..], half)

@@ -13,12 +13,11 @@ use super::linear::Arithmetic;
 use super::positions::LayerPositions;
 use super::profile::Amount;
 use super::tap::Heads;
-use crate::attention::{Attend, Content, PAGE, Part, Partial, Slots, View};
+use crate::attention::{Attend, Content, Merge, PAGE, Part, Partial, Slots, View, partial_in, partial_len};
 use crate::kv::{CacheFormat, CacheType, LayerCache, LayerShape, PageSlot, Sight};
 use crate::math::hadamard;
 use crate::parallel::{Crew, cut_by_cost};
 use kinglet_models::{Attention, Mask};
-use kinglet_quant::isa::{Isa, Op};
 use std::ops::Range;
 
 /// A sequence with at most this many new rows has its pages shared out; with more, its rows.
@@ -58,6 +57,8 @@ pub struct AttentionScratch {
     max: Vec<f32>,
     sum: Vec<f32>,
     out: Vec<f32>,
+    /// What all workers leave of pages that are taken one by one.
+    partials: Vec<f32>,
 }
 
 /// Work of one worker: some query rows of one sequence and head over some pages.
@@ -300,13 +301,14 @@ impl AttentionStep<'_> {
         }
         crew.each(jobs, |_, (items, from, out, scratch)| {
             for item in items {
-                scratch.clear(item.rows.len() * self.group(), self.stored());
+                scratch.partial(item.rows.len() * self.group(), self.stored()).clear();
                 for standing in self.standings() {
                     let pages = self.pages(&self.rows.spans()[item.span], &item.rows, standing);
                     if !pages.is_empty() {
                         let item = Item { standing, pages, ..item.clone() };
                         self.pack(&item, item.kv_head..item.kv_head + 1, scratch);
-                        self.attend(caches[item.span], &item, 0, &[], scratch);
+                        let AttentionScratch { q, views, max, sum, out, .. } = &mut *scratch;
+                        self.attend(caches[item.span], &item, (q, views), (&[], &[]), Partial { max, sum, out });
                     }
                 }
                 let at = self.place(item);
@@ -320,11 +322,10 @@ impl AttentionStep<'_> {
         if items.is_empty() {
             return;
         }
-        let (d, group) = (self.stored(), self.group());
-        // For each row of an item: the maximum, the sum, the output.
-        let sizes: Vec<usize> = items.iter().map(|item| item.rows.len() * group * (d + 2)).collect();
-        let mut partials = vec![0.0; sizes.iter().sum()];
+        let sizes: Vec<usize> = items.iter().map(|item| partial_len(item.rows.len() * self.group(), self.stored())).collect();
         let costs: Vec<u64> = sizes.iter().map(|&size| size as u64).collect();
+        let mut partials = std::mem::take(&mut scratch[0].partials);
+        partials.resize(sizes.iter().sum(), 0.0);
         let mut jobs = Vec::with_capacity(crew.threads());
         let mut rest = &mut partials[..];
         for (cut, scratch) in cut_by_cost(&costs, crew.threads()).into_iter().zip(&mut *scratch) {
@@ -341,63 +342,53 @@ impl AttentionStep<'_> {
                     self.pack(item, 0..self.attention.n_kv_heads, scratch);
                     packed = these;
                 }
-                let n = item.rows.len() * group;
-                scratch.clear(n, d);
-                let next = items.get(index + 1).map(|next| caches[next.span].page(next.pages.start).bytes_of(next.kv_head));
-                self.attend(caches[item.span], item, item.kv_head, next.unwrap_or_default(), scratch);
-                let (mine, others) = partials.split_at_mut(n * (d + 2));
+                let n = item.rows.len() * self.group();
+                let (mine, others) = partials.split_at_mut(partial_len(n, self.stored()));
                 partials = others;
-                mine[..n].copy_from_slice(&scratch.max);
-                mine[n..2 * n].copy_from_slice(&scratch.sum);
-                mine[2 * n..].copy_from_slice(&scratch.out);
+                let mut partial = partial_in(mine, n);
+                partial.clear();
+                let (q, views) = (&scratch.q[item.kv_head * n * self.stored()..], &scratch.views[item.kv_head * n..][..n]);
+                let next = items.get(index + 1).map(|next| caches[next.span].page(next.pages.start).bytes_of(next.kv_head));
+                self.attend(caches[item.span], item, (q, views), next.unwrap_or_default(), partial);
             }
         });
         self.merge(items, &partials, &mut scratch[0], out);
+        scratch[0].partials = partials;
     }
 
     /// Merges the partial softmaxes of each head's pages, in the order of pages, and divides by the sums.
-    fn merge(&self, items: &[Item], partials: &[f32], total: &mut AttentionScratch, out: &mut [f32]) {
-        let (d, heads) = (self.stored(), self.attention.n_kv_heads);
+    fn merge(&self, items: &[Item], partials: &[f32], whole: &mut AttentionScratch, out: &mut [f32]) {
+        let (width, heads) = (self.stored(), self.attention.n_kv_heads);
         let mut rest = partials;
-        for (index, item) in items.iter().enumerate() {
-            let n = item.rows.len() * self.group();
-            let (mine, others) = rest.split_at(n * (d + 2));
+        for of_span in items.chunk_by(|a, b| a.span == b.span) {
+            let rows = of_span[0].rows.len() * self.group();
+            let (mine, others) = rest.split_at(of_span.len() * partial_len(rows, width));
             rest = others;
-            if index == 0 || items[index - 1].span != item.span {
-                total.clear(heads * n, d);
-            }
-            let rows = item.kv_head * n..(item.kv_head + 1) * n;
-            let numbers = rows.start * d..rows.end * d;
-            let AttentionScratch { max, sum, out: merged, .. } = &mut *total;
-            let partial = Partial { max: &mut max[rows.clone()], sum: &mut sum[rows.clone()], out: &mut merged[numbers.clone()] };
-            self.arithmetic.level().run_vectors(Merge { partial, d_head: d, max: &mine[..n], sum: &mine[n..2 * n], out: &mine[2 * n..] });
-            // The same head of the next page comes after the others of this one.
-            if items.get(index + heads).is_none_or(|next| next.span != item.span) {
-                self.finish(&total.out[numbers], &total.sum[rows], &mut out[self.place(item)]);
+            for (head, item) in of_span.iter().take(heads).enumerate() {
+                let to = whole.partial(rows, width);
+                self.arithmetic.level().run_vectors(Merge { partials: mine, head: (head, heads), rows, width, whole: to });
+                self.finish(&whole.out, &whole.sum, &mut out[self.place(item)]);
             }
         }
     }
 
-    /// Goes over the item's pages with the queries of the `packed`th head in `scratch`; `next` is what is read after them.
-    fn attend(&self, cache: &LayerCache, item: &Item, packed: usize, next: &[u8], scratch: &mut AttentionScratch) {
-        let n = item.rows.len() * self.group();
-        let AttentionScratch { q, views, max, sum, out } = scratch;
-        let q = &q[packed * n * self.stored()..][..n * self.stored()];
+    /// Goes over the item's pages with its queries and what they see; `next` is the keys and values that are read after them.
+    fn attend(&self, cache: &LayerCache, item: &Item, (q, views): (&[f32], &[View]), next: (&[u8], &[u8]), partial: Partial<'_>) {
         let content =
             self.positions.content.map(|tables| Content { q, by_query: tables.by_query.as_ref(), by_key: tables.by_key.as_ref() });
         self.arithmetic.level().run_vectors(Attend {
             q,
             width: self.stored(),
-            views: &views[packed * n..][..n],
+            views,
             softcap: self.attention.softcap,
             slots: Slots { bias: self.positions.bias, content },
             pages: item.pages.clone(),
             page: |page| {
                 let (keys, values) = cache.page(page).parts(item.kv_head);
-                let then = if page + 1 < item.pages.end { cache.page(page + 1).bytes_of(item.kv_head) } else { next };
-                (keys, Part { then, ..values })
+                let after = if page + 1 < item.pages.end { cache.page(page + 1).bytes_of(item.kv_head) } else { next };
+                (Part { then: after.0, ..keys }, Part { then: after.1, ..values })
             },
-            partial: Partial { max, sum, out },
+            partial,
         });
     }
 
@@ -445,32 +436,11 @@ fn pages_of(seen: impl Iterator<Item = Range<usize>>) -> Range<usize> {
 }
 
 impl AttentionScratch {
-    fn clear(&mut self, rows: usize, d_head: usize) {
+    /// The softmax of `rows` rows, whatever is in it.
+    fn partial(&mut self, rows: usize, width: usize) -> Partial<'_> {
         self.max.resize(rows, 0.0);
         self.sum.resize(rows, 0.0);
-        self.out.resize(rows * d_head, 0.0);
-        Partial { max: &mut self.max, sum: &mut self.sum, out: &mut self.out }.clear();
-    }
-}
-
-/// Merges one page's partial softmax into the running one, as the tile does.
-struct Merge<'a> {
-    partial: Partial<'a>,
-    d_head: usize,
-    max: &'a [f32],
-    sum: &'a [f32],
-    out: &'a [f32],
-}
-
-impl Op for Merge<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Merge { mut partial, d_head, max, sum, out } = self;
-        for row in 0..max.len() {
-            let at = row * d_head..(row + 1) * d_head;
-            partial.merge_row(isa, row, (max[row], sum[row]), &out[at.clone()], at);
-        }
+        self.out.resize(rows * width, 0.0);
+        Partial { max: &mut self.max, sum: &mut self.sum, out: &mut self.out }
     }
 }

@@ -7,6 +7,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Pages of a layer that lie side by side in memory, where it has so many.
+const SIDE_BY_SIDE: usize = 4;
+
 /// The keys and values of one layer.
 #[derive(Debug, Clone)]
 pub struct LayerCache {
@@ -63,7 +66,13 @@ impl LayerCache {
         }
         while (self.first + self.pages.len()) * PAGE < end {
             let used = free.pop().filter(|page| Arc::strong_count(page) == 1);
-            self.pages.push_back(used.unwrap_or_else(|| Arc::new(self.shape.page(self.format))));
+            // Room for as many again as there are, up to a few: a long cache's pages lie side by side, a short one leaves no gaps.
+            let fresh = || match self.pages.back() {
+                Some(page) => page.next(self.pages.len().min(SIDE_BY_SIDE)),
+                None => self.shape.page(self.format),
+            };
+            let page = used.unwrap_or_else(|| Arc::new(fresh()));
+            self.pages.push_back(page);
         }
     }
 

@@ -57,17 +57,23 @@ impl Page {
     /// Zeros for `n_heads` heads of `width` numbers, whole blocks where a side is quantised.
     pub fn new((keys, values): (CacheType, CacheType), n_heads: usize, width: usize) -> Page {
         let head = HeadPlan::new(keys, values, width * PAGE);
-        Page { memory: Memory::zeros(n_heads * head.bytes()), head, n_heads }
+        Page { memory: Memory::zeros(n_heads * head.bytes(), None, 1), head, n_heads }
     }
 
-    /// Keys and values of head `head`. Nothing is known to be read after the values.
+    /// A page of the same make for the tokens after this one's, beside it in memory where that is free, else where `room` pages fit.
+    pub fn next(&self, room: usize) -> Page {
+        Page { memory: Memory::zeros(self.memory.len(), Some(&self.memory), room), ..*self }
+    }
+
+    /// Keys and values of head `head`. Nothing is known of what is read after them.
     pub fn parts(&self, head: usize) -> (Part<'_>, Part<'_>) {
-        self.head.parts(self.bytes_of(head))
+        self.head.parts(&self.memory[head * self.head.bytes()..][..self.head.bytes()])
     }
 
-    /// All that is stored for head `head`, in the order in which it is read.
-    pub fn bytes_of(&self, head: usize) -> &[u8] {
-        &self.memory[head * self.head.bytes()..][..self.head.bytes()]
+    /// The same, as bytes with their scales.
+    pub fn bytes_of(&self, head: usize) -> (&[u8], &[u8]) {
+        let [key_scales, keys, ..] = self.head.lens;
+        self.memory[head * self.head.bytes()..][..self.head.bytes()].split_at(key_scales + keys)
     }
 
     /// Writes all numbers, little-endian.
@@ -117,16 +123,16 @@ impl HeadPlan {
 
     fn parts<'a>(&self, mut bytes: &'a [u8]) -> (Part<'a>, Part<'a>) {
         let [key_scales, keys, value_scales, values] = self.lens.map(|len| bytes.split_off(..len).unwrap_or_default());
-        let part = |kind, scales, numbers, then| {
+        let part = |kind, scales, numbers| {
             let numbers = match kind {
                 CacheType::F16 => Numbers::F16(typed(numbers)),
                 CacheType::F32 => Numbers::F32(typed(numbers)),
                 CacheType::Q8_0 => Numbers::Q8_0(typed(numbers)),
                 CacheType::Q4_0 => Numbers::Q4_0(numbers),
             };
-            Part { scales: typed(scales), numbers, then }
+            Part { scales: typed(scales), numbers, then: &[] }
         };
-        (part(self.keys, key_scales, keys, values), part(self.values, value_scales, values, &[]))
+        (part(self.keys, key_scales, keys), part(self.values, value_scales, values))
     }
 
     fn parts_mut<'a>(&self, mut bytes: &'a mut [u8]) -> (PartMut<'a>, PartMut<'a>) {
@@ -157,14 +163,23 @@ impl PageSlot<'_> {
     /// Stores the key and the value, as wide as the cache stores heads, of the token at `position`.
     pub fn write(&mut self, position: usize, key: &[f32], value: &[f32]) {
         let token = position - self.start;
-        // Keys lie by dimension, 16 tokens side by side; values by token.
-        let by_dimension = |n: usize| Line { first: token / TILE * n * TILE + token % TILE, step: TILE };
-        self.keys.write(key, by_dimension, by_dimension);
-        self.values.write(value, |n| Line { first: token * n, step: 1 }, |_| Line { first: token, step: PAGE });
+        // Keys lie by dimension, 16 tokens side by side; values by token, block after block.
+        self.keys.write(key, |of| Line { first: (token / TILE * of.all + of.before) * TILE + token % TILE, step: TILE });
+        self.values.write(value, |of| Line { first: of.before * PAGE + token * of.n, step: 1 });
     }
 }
 
-/// Where a token's numbers lie.
+/// Some of a token's numbers, or the scale that they share.
+#[derive(Debug, Clone, Copy)]
+struct Portion {
+    /// How many of its numbers (or scales) come before.
+    before: usize,
+    n: usize,
+    /// How many it has.
+    all: usize,
+}
+
+/// Where a portion lies.
 #[derive(Debug, Clone, Copy)]
 struct Line {
     first: usize,
@@ -172,37 +187,33 @@ struct Line {
 }
 
 impl PartMut<'_> {
-    /// Stores a token's `x`; `numbers(n)` and `scales(n)` say where, for `n` of them a token.
-    fn write(&mut self, x: &[f32], numbers: impl Fn(usize) -> Line, scales: impl Fn(usize) -> Line) {
-        let scales = along(self.scales, scales(x.len() / BLOCK));
-        match &mut self.numbers {
-            NumbersMut::F16(to) => {
-                let mut to = along(to, numbers(x.len()));
-                for x in x.chunks(BLOCK) {
+    /// Stores a token's `x`, block by block, where `place` says.
+    fn write(&mut self, all: &[f32], place: impl Fn(Portion) -> Line) {
+        for (block, x) in all.chunks(BLOCK).enumerate() {
+            let numbers = |per: usize| place(Portion { before: block * BLOCK / per, n: x.len() / per, all: all.len() / per });
+            let scale = || place(Portion { before: block, n: 1, all: all.len() / BLOCK }).first;
+            match &mut self.numbers {
+                NumbersMut::F16(to) => {
                     let mut rounded = [f16::ZERO; BLOCK];
                     rounded[..x.len()].convert_from_f32_slice(x);
-                    to.by_ref().zip(&rounded[..x.len()]).for_each(|(to, rounded)| *to = *rounded);
+                    along(to, numbers(1)).zip(&rounded[..x.len()]).for_each(|(to, rounded)| *to = *rounded);
                 }
-            }
-            NumbersMut::F32(to) => along(to, numbers(x.len())).zip(x).for_each(|(to, &x)| *to = x),
-            NumbersMut::Q8_0(to) => {
-                let mut to = along(to, numbers(x.len()));
-                for (scale, x) in scales.zip(x.chunks_exact(BLOCK)) {
-                    *scale = f16::from_f32(x.iter().fold(0f32, |most, x| most.max(x.abs())) / 127.0);
-                    let levels = one_over(*scale);
-                    to.by_ref().zip(x).for_each(|(to, x)| *to = (x * levels).round_ties_even() as i8);
+                NumbersMut::F32(to) => along(to, numbers(1)).zip(x).for_each(|(to, &x)| *to = x),
+                NumbersMut::Q8_0(to) => {
+                    let unit = f16::from_f32(x.iter().fold(0f32, |most, x| most.max(x.abs())) / 127.0);
+                    self.scales[scale()] = unit;
+                    let levels = one_over(unit);
+                    along(to, numbers(1)).zip(x).for_each(|(to, x)| *to = (x * levels).round_ties_even() as i8);
                 }
-            }
-            NumbersMut::Q4_0(to) => {
-                let mut to = along(to, numbers(x.len() / 2));
-                for (scale, x) in scales.zip(x.chunks_exact(BLOCK)) {
+                NumbersMut::Q4_0(to) => {
                     // As ggml: the number farthest from zero gets level 0, which is −8, so that all sixteen levels are used.
                     let far = x.iter().fold(0f32, |far, &x| if x.abs() > far.abs() { x } else { far });
-                    *scale = f16::from_f32(far / -8.0);
-                    let levels = one_over(*scale);
+                    let unit = f16::from_f32(far / -8.0);
+                    self.scales[scale()] = unit;
+                    let levels = one_over(unit);
                     let level = |x: f32| ((x * levels).round_ties_even() + 8.0).clamp(0.0, 15.0) as u8;
                     let (low, high) = x.split_at(BLOCK / 2);
-                    to.by_ref().zip(low.iter().zip(high)).for_each(|(to, (&low, &high))| *to = level(low) | level(high) << 4);
+                    along(to, numbers(2)).zip(low.iter().zip(high)).for_each(|(to, (&low, &high))| *to = level(low) | level(high) << 4);
                 }
             }
         }
@@ -226,17 +237,18 @@ mod tests {
     fn read(page: &Page, key: bool, width: usize, token: usize, i: usize) -> (f32, f32) {
         let (keys, values) = page.parts(1);
         let part = if key { keys } else { values };
-        let line = |n: usize, i: usize| if key { (token / TILE * n + i) * TILE + token % TILE } else { token * n + i };
-        let scale = || {
-            let block = i / BLOCK;
-            part.scales[if key { line(width / BLOCK, block) } else { block * PAGE + token }].to_f32()
+        // Of `n` numbers a token, `each` a block.
+        let line = |n: usize, each: usize, i: usize| match key {
+            true => (token / TILE * n + i) * TILE + token % TILE,
+            false => i / each * each * PAGE + token * each + i % each,
         };
+        let scale = || part.scales[line(width / BLOCK, 1, i / BLOCK)].to_f32();
         match part.numbers {
-            Numbers::F16(numbers) => (numbers[line(width, i)].to_f32(), 0.0),
-            Numbers::F32(numbers) => (numbers[line(width, i)], 0.0),
-            Numbers::Q8_0(numbers) => (f32::from(numbers[line(width, i)]) * scale(), scale()),
+            Numbers::F16(numbers) => (numbers[line(width, BLOCK, i)].to_f32(), 0.0),
+            Numbers::F32(numbers) => (numbers[line(width, BLOCK, i)], 0.0),
+            Numbers::Q8_0(numbers) => (f32::from(numbers[line(width, BLOCK, i)]) * scale(), scale()),
             Numbers::Q4_0(numbers) => {
-                let byte = numbers[line(width / 2, i / BLOCK * 16 + i % 16)];
+                let byte = numbers[line(width / 2, 16, i / BLOCK * 16 + i % 16)];
                 ((f32::from(byte >> (i % BLOCK / 16 * 4) & 15) - 8.0) * scale(), scale())
             }
         }

@@ -2,7 +2,7 @@
 //! is taken up only by the model and the position scheme that made it.
 //!
 //! ```text
-//! "kinglet session 1\n"  u64 length of the description  description  pages  SHA-256 of all before
+//! "kinglet session 2\n"  u64 length of the description  description  pages  SHA-256 of all before
 //! ```
 
 use super::model::Shared;
@@ -20,7 +20,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-const MAGIC: &[u8; 18] = b"kinglet session 1\n";
+const MAGIC: &[u8; 18] = b"kinglet session 2\n";
 
 /// Bytes of a description at most: it lists tokens and pages.
 const LONGEST_DESCRIPTION: u64 = 1 << 30;
@@ -103,7 +103,7 @@ fn read(model: &Shared, path: &Path, positions: Option<&Arc<Positions>>) -> Resu
     let (mut magic, mut length) = ([0; MAGIC.len()], [0; 8]);
     from.read_exact(&mut magic).and_then(|()| from.read_exact(&mut length)).map_err(|_| damaged(format!("{size} bytes"), "a header"))?;
     if magic != *MAGIC {
-        return Err(damaged(format!("it begins with {:?}", String::from_utf8_lossy(&magic)), "\"kinglet session 1\"").into());
+        return Err(damaged(format!("it begins with {:?}", String::from_utf8_lossy(&magic)), "\"kinglet session 2\"").into());
     }
     let length = u64::from_le_bytes(length);
     let before = MAGIC.len() as u64 + 8 + CHECKSUM;

@@ -1,0 +1,115 @@
+//! The softmaxes of pages that were taken apart, one by one or by several workers, become those of whole rows: page after page, as if one
+//! worker had gone over them (Milakov & Gimelshein 2018, algorithm 3). A vector is some pages for the factors and some dimensions for the
+//! outputs, so that a long cache costs little beside reading it.
+
+use super::TILE;
+use super::tile::Partial;
+use kinglet_quant::isa::{Isa, Op};
+use std::ops::Range;
+
+/// Merges the pages of one key/value head.
+#[derive(Debug)]
+pub struct Merge<'a> {
+    /// A [`Partial`] for each page and head, `[pages][heads]`: the maxima of its rows, their sums, their outputs `[rows, width]`.
+    pub partials: &'a [f32],
+    /// The head, and how many there are.
+    pub head: (usize, usize),
+    /// Query rows of a head.
+    pub rows: usize,
+    /// Numbers of an output.
+    pub width: usize,
+    /// What they become.
+    pub whole: Partial<'a>,
+}
+
+/// Numbers of the partial softmax of `rows` rows.
+pub fn partial_len(rows: usize, width: usize) -> usize {
+    rows * (width + 2)
+}
+
+/// The [`Partial`] that lies in the first [`partial_len`] of `numbers`.
+pub fn partial_in(numbers: &mut [f32], rows: usize) -> Partial<'_> {
+    let (max, rest) = numbers.split_at_mut(rows);
+    let (sum, out) = rest.split_at_mut(rows);
+    Partial { max, sum, out }
+}
+
+/// What a page is multiplied by: what was merged before it, and its own.
+#[derive(Default)]
+struct Factors {
+    before: [f32; TILE],
+    own: [f32; TILE],
+}
+
+impl Op for Merge<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Merge { partials, head: (head, heads), rows, width, mut whole } = self;
+        let len = partial_len(rows, width);
+        let pages = partials.len() / len / heads;
+        let page = |page: usize| &partials[(page * heads + head) * len..][..len];
+        whole.clear();
+        for first in (0..pages).step_by(TILE) {
+            let some = first..pages.min(first + TILE);
+            for row in 0..rows {
+                let factors = factors(isa, &page, rows, row, some.clone(), &mut whole);
+                let out = |index: usize| &page(index)[2 * rows + row * width..][..width];
+                outputs(isa, &factors, some.clone(), out, &mut whole.out[row * width..][..width]);
+            }
+        }
+    }
+}
+
+/// Merges the maxima and sums of row `row` of the pages `some`, a [`TILE`] of them at most.
+#[inline(always)]
+fn factors<'a, I: Isa>(
+    isa: I,
+    page: &impl Fn(usize) -> &'a [f32],
+    rows: usize,
+    row: usize,
+    some: Range<usize>,
+    whole: &mut Partial<'_>,
+) -> Factors {
+    let mut factors = Factors::default();
+    for (i, index) in some.clone().enumerate() {
+        let (before, own) = (whole.max[row], page(index)[row]);
+        let max = before.max(own);
+        (factors.before[i], factors.own[i], whole.max[row]) = (before - max, own - max, max);
+    }
+    for at in (0..TILE).step_by(I::LANES) {
+        for of in [&mut factors.before, &mut factors.own] {
+            let exponentials = isa.exp(isa.load(&of[at..]));
+            isa.store(&mut of[at..], exponentials);
+        }
+    }
+    for (i, index) in some.enumerate() {
+        // Of a page of which the row sees nothing, it stays as it is.
+        if page(index)[row] == f32::NEG_INFINITY {
+            (factors.before[i], factors.own[i]) = (1.0, 0.0);
+        }
+        whole.sum[row] = whole.sum[row] * factors.before[i] + page(index)[rows + row] * factors.own[i];
+    }
+    factors
+}
+
+/// Merges the outputs of a row; `of` a page.
+#[inline(always)]
+fn outputs<'a, I: Isa>(isa: I, factors: &Factors, some: Range<usize>, of: impl Fn(usize) -> &'a [f32], whole: &mut [f32]) {
+    let whole_vectors = whole.len() / I::LANES * I::LANES;
+    for at in (0..whole_vectors).step_by(I::LANES) {
+        let mut merged = isa.load(&whole[at..]);
+        for (i, index) in some.clone().enumerate() {
+            let own = isa.mul(isa.load(&of(index)[at..]), isa.splat(factors.own[i]));
+            merged = isa.mul_add(merged, isa.splat(factors.before[i]), own);
+        }
+        isa.store(&mut whole[at..], merged);
+    }
+    for at in whole_vectors..whole.len() {
+        whole[at] = some
+            .clone()
+            .enumerate()
+            .fold(whole[at], |merged, (i, index)| merged.mul_add(factors.before[i], of(index)[at] * factors.own[i]));
+    }
+}
