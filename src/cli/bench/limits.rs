@@ -2,7 +2,7 @@
 //! without its limit says little.
 
 use super::record::Subject;
-use super::trial::Work;
+use super::trial::{Test, Work};
 use crate::cli::machine::{processor, read_bandwidth};
 use crate::cli::terminal::human_bytes;
 use crate::forward::Amount;
@@ -11,7 +11,7 @@ use kinglet_quant::isa::Level;
 use kinglet_quant::limits::{f32_peak, integer_peak};
 use std::fmt;
 
-/// The limits for the levels, numbers of threads and sizes of weights that are tested.
+/// The limits for the levels, the numbers of threads and the memory that the tests read.
 #[derive(Debug)]
 pub struct Limits {
     measured: Vec<Limit>,
@@ -22,7 +22,7 @@ pub struct Limits {
 pub struct Limit {
     level: Level,
     threads: usize,
-    /// Bytes of weights that a token reads.
+    /// Bytes that a token reads.
     bytes: usize,
     /// So many bytes, read again and again: bytes per second.
     pub read: f64,
@@ -34,11 +34,11 @@ pub struct Limit {
 
 impl Limits {
     /// Measures them.
-    pub fn measure(subjects: &[Subject]) -> Limits {
+    pub fn measure(tests: &[Test<'_>]) -> Limits {
         let mut measured: Vec<Limit> = Vec::new();
-        for subject in subjects {
-            let (level, threads, bytes) = key(subject);
-            if !measured.iter().any(|limit| limit.is_for(subject)) {
+        for &Test { subject, work, .. } in tests {
+            let (level, threads, bytes) = key(subject, work);
+            if !measured.iter().any(|limit| limit.is_for(subject, work)) {
                 measured.push(Limit {
                     level,
                     threads,
@@ -77,20 +77,26 @@ impl Limits {
         changes
     }
 
-    /// The limit that applies to `subject`.
-    pub fn of(&self, subject: &Subject) -> Option<Limit> {
-        self.measured.iter().copied().find(|limit| limit.is_for(subject))
+    /// The limit that applies to a test.
+    pub fn of(&self, subject: &Subject, work: Work) -> Option<Limit> {
+        self.measured.iter().copied().find(|limit| limit.is_for(subject, work))
     }
 }
 
-/// What limits depend on.
-fn key(subject: &Subject) -> (Level, usize, usize) {
-    (subject.model.arithmetic().level(), subject.model.threads(), subject.model.bytes_per_token())
+/// What limits depend on. A cache that is short beside the weights makes no difference to how fast both are read.
+fn key(subject: &Subject, work: Work) -> (Level, usize, usize) {
+    let (weights, cache) = bytes(subject, work);
+    (subject.model.arithmetic().level(), subject.model.threads(), weights + if cache > weights / 4 { cache } else { 0 })
+}
+
+/// Bytes of weights and of the cache that a generated token reads.
+fn bytes(subject: &Subject, Work { n_prompt, n_gen, n_depth, .. }: Work) -> (usize, usize) {
+    (subject.model.bytes_per_token(), subject.model.cache_bytes(n_depth + n_prompt + n_gen / 2))
 }
 
 impl Limit {
-    fn is_for(&self, subject: &Subject) -> bool {
-        (self.level, self.threads, self.bytes) == key(subject)
+    fn is_for(&self, subject: &Subject, work: Work) -> bool {
+        (self.level, self.threads, self.bytes) == key(subject, work)
     }
 
     /// Which share of `seconds` the machine needs for `amount` at best; `None` where there is nothing to multiply or to read.
@@ -106,8 +112,8 @@ impl Limit {
         let (model, Work { n_prompt, n_gen, n_depth, .. }) = (&subject.model, work);
         let (weights, attention) = products(model.spec(), n_depth + n_prompt / 2);
         let reading = n_prompt as f64 * (weights / self.multiply + attention / self.multiply_f32);
-        let bytes = model.bytes_per_token() + model.cache_bytes(n_depth + n_prompt + n_gen / 2);
-        let writing = n_gen as f64 * bytes as f64 / self.read;
+        let (of_weights, of_cache) = bytes(subject, work);
+        let writing = n_gen as f64 * (of_weights + of_cache) as f64 / self.read;
         (n_prompt + n_gen) as f64 / (reading + writing)
     }
 }

@@ -129,7 +129,7 @@ impl Command for Bench {
         if tests.is_empty() {
             return Err(Failure::usage("nothing to measure: -p and -n are both 0"));
         }
-        let before = Limits::measure(&subjects);
+        let before = Limits::measure(&tests);
         let bar = count_bar((tests.len() as u64) * u64::from(self.repetitions), "measuring");
         for repetition in 0..self.repetitions {
             for test in &mut tests {
@@ -145,7 +145,7 @@ impl Command for Bench {
             }
         }
         bar.finish_and_clear();
-        let after = Limits::measure(&subjects);
+        let after = Limits::measure(&tests);
         let limits = before.mean(&after);
         let records: Vec<Record> = tests.iter().map(|test| Record::new(test, &limits)).collect();
         report::print(self.output, &records)?;
