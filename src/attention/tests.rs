@@ -1,6 +1,6 @@
 //! The tile against the equation in f64, on every ISA level, and the laws that its order of sums promises.
 
-use super::{Attend, BLOCK, CacheType, Content, Numbers, PAGE, Part, Partial, Slots, TILE, View};
+use super::{Attend, BLOCK, CacheType, Content, Merge, Numbers, PAGE, Part, Partial, Slots, TILE, View};
 use crate::position::{DistanceBias, Relative};
 use half::f16;
 use kinglet_quant::isa::Level;
@@ -276,6 +276,32 @@ proptest! {
                 let alone = head.attend(level, &q[row..row + 1], &views[row..row + 1], Extras::default(), 0..head.pages.len());
                 prop_assert_eq!(&alone[2][..], &together[2][row * 64..(row + 1) * 64]);
                 prop_assert_eq!(alone[1][0].to_bits(), together[1][row].to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn pages_taken_apart_and_merged_give_the_same_bits_as_one_after_the_other(
+        tokens in 1usize..3000,
+        rows in 1usize..8,
+        window in prop_oneof![1usize..500, Just(usize::MAX)],
+        d in proptest::sample::select(&[24usize, 64, 80][..]),
+    ) {
+        let rows = rows.min(tokens);
+        let heads = [Head::new(CacheType::F16, tokens, d), Head::new(CacheType::F32, tokens, d)];
+        let (q, views) = (queries(rows, d), last_rows(tokens, rows, window));
+        for level in Level::available() {
+            let apart = |page: usize| heads.each_ref().map(|head| head.attend(level, &q, &views, Extras::default(), page..page + 1).concat());
+            let partials = (0..tokens.div_ceil(PAGE)).flat_map(apart).flatten().collect::<Vec<f32>>();
+            for (index, head) in heads.iter().enumerate() {
+                let want = head.attend(level, &q, &views, Extras::default(), 0..head.pages.len());
+                let mut got = [vec![7.0; rows], vec![7.0; rows], vec![7.0; rows * d]];
+                let [max, sum, out] = &mut got;
+                let whole = Partial { max, sum, out };
+                level.run_vectors(Merge { partials: &partials, head: (index, heads.len()), rows, width: d, whole });
+                for (got, want) in got.iter().flatten().zip(want.iter().flatten()) {
+                    prop_assert_eq!(got.to_bits(), want.to_bits(), "{} is not {} on {}", got, want, level);
+                }
             }
         }
     }

@@ -206,6 +206,24 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_after_lies_behind_or_where_there_is_room() {
+        const LEN: usize = 64 << 10;
+        let new = |before, room| Memory::zeros(LEN, before, room);
+        let first = new(None, 1);
+        assert!((first.as_ptr().addr()).is_multiple_of(HUGE));
+        let behind = new(Some(&first), 1);
+        let other = new(None, 1);
+        assert_eq!([&first, &behind, &other].map(|memory| memory.place), [0, 1, 2]);
+        // Behind the second one is taken: the next four that are free together.
+        let apart = new(Some(&behind), 4);
+        let after_it = new(Some(&apart), 4);
+        assert_eq!([apart.place, after_it.place, new(Some(&behind), 1).place], [4, 5, 3]);
+        // Where no four lie together any more, a single one does before there is another slab.
+        let all: Vec<Memory> = (6..SLAB / LEN).map(|_| new(None, 1)).collect();
+        assert_eq!((new(Some(&behind), 4).place, count(LEN), all.len()), (SLAB / LEN - 1, 1, SLAB / LEN - 6));
+    }
+
+    #[test]
     fn a_place_larger_than_a_slab_has_its_own() {
         let memory = Memory::zeros(SLAB + 64, None, 1);
         assert_eq!((memory.len(), count(SLAB + 64)), (SLAB + 64, 1));
