@@ -106,10 +106,9 @@ fn outputs<'a, I: Isa>(isa: I, factors: &Factors, some: Range<usize>, of: impl F
         }
         isa.store(&mut whole[at..], merged);
     }
-    for at in whole_vectors..whole.len() {
-        whole[at] = some
-            .clone()
-            .enumerate()
-            .fold(whole[at], |merged, (i, index)| merged.mul_add(factors.before[i], of(index)[at] * factors.own[i]));
+    for (at, whole) in whole.iter_mut().enumerate().skip(whole_vectors) {
+        for (i, index) in some.clone().enumerate() {
+            *whole = whole.mul_add(factors.before[i], of(index)[at] * factors.own[i]);
+        }
     }
 }

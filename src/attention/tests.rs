@@ -291,8 +291,9 @@ proptest! {
         let heads = [Head::new(CacheType::F16, tokens, d), Head::new(CacheType::F32, tokens, d)];
         let (q, views) = (queries(rows, d), last_rows(tokens, rows, window));
         for level in Level::available() {
-            let apart = |page: usize| heads.each_ref().map(|head| head.attend(level, &q, &views, Extras::default(), page..page + 1).concat());
-            let partials = (0..tokens.div_ceil(PAGE)).flat_map(apart).flatten().collect::<Vec<f32>>();
+            let partial = |head: &Head, page: usize| head.attend(level, &q, &views, Extras::default(), page..page + 1).concat();
+            let of_page = |page: usize| heads.iter().flat_map(move |head| partial(head, page));
+            let partials: Vec<f32> = (0..tokens.div_ceil(PAGE)).flat_map(of_page).collect();
             for (index, head) in heads.iter().enumerate() {
                 let want = head.attend(level, &q, &views, Extras::default(), 0..head.pages.len());
                 let mut got = [vec![7.0; rows], vec![7.0; rows], vec![7.0; rows * d]];
