@@ -207,10 +207,10 @@ mod tests {
 
     #[test]
     fn what_comes_after_lies_behind_or_where_there_is_room() {
-        const LEN: usize = 64 << 10;
+        const LEN: usize = 65 << 10;
         let new = |before, room| Memory::zeros(LEN, before, room);
         let first = new(None, 1);
-        assert!((first.as_ptr().addr()).is_multiple_of(HUGE));
+        assert!(first.as_ptr().addr().is_multiple_of(HUGE));
         let behind = new(Some(&first), 1);
         let other = new(None, 1);
         assert_eq!([&first, &behind, &other].map(|memory| memory.place), [0, 1, 2]);
