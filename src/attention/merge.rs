@@ -3,7 +3,7 @@
 //! outputs, so that a long cache costs little beside reading it.
 
 use super::TILE;
-use super::tile::Partial;
+use super::tile::{Partial, exponentiate};
 use kinglet_quant::isa::{Isa, Op};
 use std::ops::Range;
 
@@ -78,12 +78,7 @@ fn factors<'a, I: Isa>(
         let max = before.max(own);
         (factors.before[i], factors.own[i], whole.max[row]) = (before - max, own - max, max);
     }
-    for at in (0..TILE).step_by(I::LANES) {
-        for of in [&mut factors.before, &mut factors.own] {
-            let exponentials = isa.exp(isa.load(&of[at..]));
-            isa.store(&mut of[at..], exponentials);
-        }
-    }
+    exponentiate(isa, some.len(), [&mut factors.before, &mut factors.own]);
     for (i, index) in some.enumerate() {
         // Of a page of which the row sees nothing, it stays as it is.
         if page(index)[row] == f32::NEG_INFINITY {

@@ -56,12 +56,7 @@ fn merge_sums<I: Isa, const R: usize>(isa: I, max: &mut [f32], sum: &mut [f32], 
         new[r] = max[r].max(further[r].0);
         (mine[r], theirs[r]) = (max[r] - new[r], further[r].0 - new[r]);
     }
-    for at in (0..R).step_by(I::LANES) {
-        for of in [&mut mine, &mut theirs] {
-            let factors = isa.exp(isa.load(&of[at..]));
-            isa.store(&mut of[at..], factors);
-        }
-    }
+    exponentiate(isa, R, [&mut mine, &mut theirs]);
     let (mut a, mut b) = ([1f32; R], [0f32; R]);
     for r in 0..R {
         // A row that sees none of them stays as it is.
@@ -71,6 +66,17 @@ fn merge_sums<I: Isa, const R: usize>(isa: I, max: &mut [f32], sum: &mut [f32], 
         }
     }
     (a, b)
+}
+
+/// The exponentials of the first `n` numbers of each: what is multiplied when softmaxes are merged.
+#[inline(always)]
+pub(super) fn exponentiate<I: Isa>(isa: I, n: usize, differences: [&mut [f32; TILE]; 2]) {
+    for of in differences {
+        for at in (0..n).step_by(I::LANES) {
+            let factors = isa.exp(isa.load(&of[at..]));
+            isa.store(&mut of[at..], factors);
+        }
+    }
 }
 
 /// Query rows of one key/value head against some of its pages, merged into `partial`.

@@ -24,8 +24,6 @@ fn slabs() -> MutexGuard<'static, HashMap<usize, Vec<Slab>>> {
 /// A slab and its places.
 struct Slab {
     map: Arc<MmapRaw>,
-    /// Where in `map` the first place begins: with a huge page.
-    start: usize,
     places: Vec<Place>,
     free: usize,
 }
@@ -44,8 +42,6 @@ enum Place {
 pub(super) struct Memory {
     map: Arc<MmapRaw>,
     place: usize,
-    /// Where in `map`.
-    at: usize,
     len: usize,
 }
 
@@ -109,7 +105,12 @@ impl Memory {
         let slab = &mut slabs[slab];
         let was = std::mem::replace(&mut slab.places[place], Place::Taken);
         slab.free -= 1;
-        (Memory { map: slab.map.clone(), place, at: slab.start + place * len, len }, was == Place::Fresh)
+        (Memory { map: slab.map.clone(), place, len }, was == Place::Fresh)
+    }
+
+    /// Where in `map` it lies: the first place begins with a huge page.
+    fn at(&self) -> usize {
+        self.map.as_ptr().addr().wrapping_neg() % HUGE + self.place * self.len
     }
 }
 
@@ -123,8 +124,7 @@ impl Slab {
         });
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
-        let start = map.as_ptr().addr().wrapping_neg() % HUGE;
-        Slab { map: Arc::new(map.into()), start, places: vec![Place::Fresh; places], free: places }
+        Slab { map: Arc::new(map.into()), places: vec![Place::Fresh; places], free: places }
     }
 
     /// Whether `room` places from `first` on are free.
@@ -164,17 +164,17 @@ impl Deref for Memory {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the slab is mapped as long as its `Arc` lives and has room for this place from `at` on (`Slab::new`, `Memory::take`).
+        // SAFETY: the slab is mapped as long as its `Arc` lives and has room for this place from `at()` on (`Slab::new`, `Memory::take`).
         // The place is this value's alone: it is taken from the free ones under the lock, and goes back when the value is dropped; so
         // nobody writes to it while it is borrowed. Its bytes are initialised: the system's zeros, or what was written.
-        unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(self.at), self.len) }
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(self.at()), self.len) }
     }
 }
 
 impl DerefMut for Memory {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `deref`; the value is borrowed mutably, and with it the place.
-        unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(self.at), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.map.as_mut_ptr().add(self.at()), self.len) }
     }
 }
 

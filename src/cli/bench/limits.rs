@@ -36,9 +36,9 @@ impl Limits {
     /// Measures them.
     pub fn measure(tests: &[Test<'_>]) -> Limits {
         let mut measured: Vec<Limit> = Vec::new();
-        for &Test { subject, work, .. } in tests {
-            let (level, threads, bytes) = key(subject, work);
-            if !measured.iter().any(|limit| limit.is_for(subject, work)) {
+        for test in tests {
+            let (level, threads, bytes) = key(test);
+            if !measured.iter().any(|limit| limit.is_for(test)) {
                 measured.push(Limit {
                     level,
                     threads,
@@ -78,13 +78,13 @@ impl Limits {
     }
 
     /// The limit that applies to a test.
-    pub fn of(&self, subject: &Subject, work: Work) -> Option<Limit> {
-        self.measured.iter().copied().find(|limit| limit.is_for(subject, work))
+    pub fn of(&self, test: &Test<'_>) -> Option<Limit> {
+        self.measured.iter().copied().find(|limit| limit.is_for(test))
     }
 }
 
 /// What limits depend on. A cache that is short beside the weights makes no difference to how fast both are read.
-fn key(subject: &Subject, work: Work) -> (Level, usize, usize) {
+fn key(&Test { subject, work, .. }: &Test<'_>) -> (Level, usize, usize) {
     let (weights, cache) = bytes(subject, work);
     (subject.model.arithmetic().level(), subject.model.threads(), weights + if cache > weights / 4 { cache } else { 0 })
 }
@@ -95,8 +95,8 @@ fn bytes(subject: &Subject, Work { n_prompt, n_gen, n_depth, .. }: Work) -> (usi
 }
 
 impl Limit {
-    fn is_for(&self, subject: &Subject, work: Work) -> bool {
-        (self.level, self.threads, self.bytes) == key(subject, work)
+    fn is_for(&self, test: &Test<'_>) -> bool {
+        (self.level, self.threads, self.bytes) == key(test)
     }
 
     /// Which share of `seconds` the machine needs for `amount` at best; `None` where there is nothing to multiply or to read.

@@ -17,7 +17,7 @@ struct Line {
 /// One table in Markdown for each test that was profiled.
 pub fn print(out: &mut impl Write, tests: &[Test<'_>], limits: &Limits) -> io::Result<()> {
     for test in tests {
-        let (Some(profile), Some(limit)) = (&test.profile, limits.of(test.subject, test.work)) else { continue };
+        let (Some(profile), Some(limit)) = (&test.profile, limits.of(test)) else { continue };
         table(out, test, profile, limit)?;
     }
     Ok(())

@@ -70,7 +70,7 @@ impl Record {
         let ((avg_ns, stddev_ns), (avg_ts, stddev_ts)) = (mean_and_deviation(&ns), mean_and_deviation(&ts));
         let speed = [median(&ts), ts.iter().copied().fold(f64::INFINITY, f64::min), ts.iter().copied().fold(0.0, f64::max)];
         let spread = (speed[2] - speed[1]) / speed[0];
-        let limit = limits.of(subject, test.work);
+        let limit = limits.of(test);
         let limit_ts = limit.map(|limit| limit.tokens_per_second(subject, work));
         let share = limit_ts.map(|limit| speed[0] / limit);
         let (isa, cache_type) = match subject.model.arithmetic() {
