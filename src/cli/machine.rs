@@ -98,6 +98,7 @@ fn cpuinfo(name: &str) -> Option<String> {
 mod tests {
     use super::*;
     use crate::file::ModelFile;
+    use std::io::Write;
 
     #[test]
     fn a_mapped_file_is_found_among_the_mappings() {
@@ -111,5 +112,26 @@ mod tests {
         assert!(all >= 4096 && huge <= all, "{huge} of {all}");
         drop(file);
         assert_eq!(mapped(&path), Some((0, 0)));
+    }
+
+    #[test]
+    fn a_file_written_in_small_pieces_is_settled_in_huge_pages_and_holds_what_it_held() {
+        const HUGE: u64 = 2 << 20;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let numbers = 3 * HUGE as usize;
+        let tensor = format!(r#"{{"w":{{"dtype":"F32","shape":[{numbers}],"data_offsets":[0,{}]}}}}"#, 4 * numbers);
+        let mut bytes = [&(tensor.len() as u64).to_le_bytes(), tensor.as_bytes()].concat();
+        bytes.extend((0..numbers as u32).flat_map(|i| i.wrapping_mul(0x9e37_79b9).to_le_bytes()));
+        let mut out = fs::File::create(&path).unwrap();
+        bytes.chunks(16 << 10).for_each(|piece| out.write_all(piece).unwrap());
+        out.sync_all().unwrap();
+        fs::write(folder.path().join("config.json"), "{}").unwrap();
+        let file = ModelFile::open(&path).unwrap();
+        file.settle();
+        assert!(file.tensor("w").unwrap().bytes == &bytes[bytes.len() - 4 * numbers..]);
+        let (all, huge) = mapped(&path).unwrap();
+        // All whole pages of 2 MB, or none where the file system or the system has none.
+        assert!(huge == 0 || huge == bytes.len() as u64 / HUGE * HUGE, "{huge} of {all}");
     }
 }

@@ -2,10 +2,16 @@
 //! somebody wants no surprises, read into memory of our own. The only place where files become slices, and one of the `unsafe` doors.
 
 use crate::error::FileError;
+#[cfg(target_os = "linux")]
+use memmap2::UncheckedAdvice;
 use memmap2::{Mmap, MmapMut, MmapOptions};
 use std::fs::{self, File, FileType};
+use std::hint::black_box;
 use std::io::Read;
+#[cfg(target_os = "linux")]
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// How a file is brought into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,7 +19,7 @@ pub enum LoadMode {
     /// Mapped; pages are read when they are first touched.
     #[default]
     Mmap,
-    /// Mapped, and all pages are read now (on Linux; elsewhere as `Mmap`).
+    /// Mapped, and all pages are read now.
     Populate,
     /// Mapped, read now, and kept from being swapped out. Needs a high enough `ulimit -l`.
     Lock,
@@ -26,6 +32,9 @@ pub enum LoadMode {
 /// smaller ones; where the system refuses, small pages do as well.
 #[cfg(target_os = "linux")]
 const HUGE_PAGES: memmap2::Advice = memmap2::Advice::HugePage;
+
+/// What bringing a model's files into huge pages may take when it is opened: a slow disk's or a large model's go on at the next start.
+pub(super) const SETTLING: Duration = Duration::from_secs(1);
 
 /// The bytes of one file.
 #[derive(Debug)]
@@ -53,15 +62,46 @@ impl Map {
         })?;
         let (bytes, file) = match how {
             LoadMode::Read => (read(file, len).map_err(failed("read it"))?, None),
-            LoadMode::Mmap => (map(&file, len, false).map_err(failed("map it"))?, Some(file)),
-            LoadMode::Populate => (map(&file, len, true).map_err(failed("map it"))?, Some(file)),
-            LoadMode::Lock => {
-                let bytes = map(&file, len, true).map_err(failed("map it"))?;
-                lock(&bytes).map_err(failed("lock it into memory (`ulimit -l` must allow its size)"))?;
-                (bytes, Some(file))
-            }
+            LoadMode::Mmap | LoadMode::Populate | LoadMode::Lock => (map(&file, len).map_err(failed("map it"))?, Some(file)),
         };
-        Ok(Map { path: path.to_owned(), bytes, file })
+        let map = Map { path: path.to_owned(), bytes, file };
+        if how == LoadMode::Populate || how == LoadMode::Lock {
+            map.populate();
+        }
+        if how == LoadMode::Lock {
+            lock(&map.bytes).map_err(failed("lock it into memory (`ulimit -l` must allow its size)"))?;
+        }
+        Ok(map)
+    }
+
+    /// Reads all pages, into huge ones where it can.
+    fn populate(&self) {
+        self.settle(Instant::now() + SETTLING);
+        black_box(self.bytes.iter().step_by(4096).fold(0, |all, byte| all ^ byte));
+    }
+
+    /// Brings what lies in small pages into huge ones until `deadline`, where the system can (`huge.rs`).
+    pub fn settle(&self, deadline: Instant) {
+        #[cfg(target_os = "linux")]
+        super::huge::settle(self, deadline);
+        #[cfg(not(target_os = "linux"))]
+        let _ = deadline;
+    }
+
+    /// The open file behind the mapping, where it is one.
+    #[cfg(target_os = "linux")]
+    pub fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
+    /// Takes whole pages out of the mapping: they come back when they are touched.
+    #[cfg(target_os = "linux")]
+    pub fn forget(&self, pages: Range<usize>) {
+        if self.file.is_some() {
+            // SAFETY: of a read-only mapping of a file nothing is lost, as each page comes back with the file's bytes. Memory of our own,
+            // which would come back as zeros, is not touched.
+            let _ = unsafe { self.bytes.unchecked_advise_range(UncheckedAdvice::DontNeed, pages.start, pages.len()) };
+        }
     }
 
     /// Where the file is.
@@ -95,17 +135,12 @@ fn must_be_file(path: &Path, ty: FileType) -> Result<(), FileError> {
     Err(FileError::NotAFile { file: path.to_owned(), found })
 }
 
-fn map(file: &File, len: usize, populate: bool) -> std::io::Result<Mmap> {
-    let mut options = MmapOptions::new();
-    options.len(len);
-    if populate {
-        options.populate();
-    }
+fn map(file: &File, len: usize) -> std::io::Result<Mmap> {
     // SAFETY: the mapping is read-only and private to this type, lives as long as its owner, and `len` is the size of a regular file that
     // is open. What no program can rule out is that another one changes or cuts the file meanwhile. Changed bytes are weights of other
     // values or metadata that every access checks again (`Cursor` trusts no length; text is checked for UTF-8 whenever it is read); for a
     // cut file see `Map::check`.
-    let bytes = unsafe { options.map(file)? };
+    let bytes = unsafe { MmapOptions::new().len(len).map(file)? };
     #[cfg(target_os = "linux")]
     let _ = bytes.advise(HUGE_PAGES);
     Ok(bytes)

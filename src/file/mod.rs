@@ -7,6 +7,8 @@
 mod cursor;
 mod gguf;
 mod gguf_write;
+#[cfg(target_os = "linux")]
+mod huge;
 mod huggingface;
 #[allow(unsafe_code)]
 mod map;
@@ -32,6 +34,7 @@ use sniff::Format;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 use table::{Entry, Stored, Table};
 
 /// One opened model: a GGUF file (or all files of a split one), or a Hugging Face folder.
@@ -112,6 +115,13 @@ impl ModelFile {
     fn of_folder(path: &Path, folder: &Path, single: Option<Map>, how: LoadMode) -> Result<ModelFile, FileError> {
         let (config, files, table) = huggingface::open(folder, single, how)?;
         Ok(ModelFile { path: path.to_owned(), source: Source::HuggingFace(config), files, table })
+    }
+
+    /// Brings mapped files into huge pages as far as a second allows, where they lie in small ones and the system has others: weights are
+    /// read at up to twice the speed then. It takes 0.6 s for a gigabyte that was just written, and next to nothing the next time.
+    pub fn settle(&self) {
+        let deadline = Instant::now() + map::SETTLING;
+        self.files.iter().for_each(|map| map.settle(deadline));
     }
 
     /// The tensor `name`.

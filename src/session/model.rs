@@ -66,7 +66,8 @@ pub(crate) struct Shared {
 }
 
 impl Model {
-    /// Opens a GGUF file (or the first of several), or a Hugging Face folder. The weights are mapped, not read: this takes milliseconds.
+    /// Opens a GGUF file (or the first of several), or a Hugging Face folder. The weights are mapped, not read: this takes milliseconds,
+    /// and up to a second where they lie in small pages or not in memory (see [`ModelFile::settle`]).
     ///
     /// # Errors
     /// Where the file can't be read, is damaged, or holds a model of an unknown family.
@@ -91,6 +92,7 @@ impl Model {
             Some(level) => return Err(LevelError::Missing { asked: level }.into()),
         };
         let decoder = Decoder::find(&file, spec, arithmetic)?;
+        file.settle();
         let threads = options.threads.unwrap_or_else(machine::threads);
         let team = Team::new(threads).map_err(|source| Error::Threads { threads, source })?;
         let whole = options.reference || decoder.spec().is_encoder();
