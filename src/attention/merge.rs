@@ -7,19 +7,17 @@ use super::tile::{Partial, exponentiate};
 use kinglet_quant::isa::{Isa, Op};
 use std::ops::Range;
 
-/// Merges the pages of one key/value head.
+/// Merges the pages of one query row, and returns the sum by which its output is to be divided.
 #[derive(Debug)]
 pub struct Merge<'a> {
-    /// A [`Partial`] for each page and head, `[pages][heads]`: the maxima of its rows, their sums, their outputs `[rows, width]`.
+    /// A [`Partial`] for each page and key/value head, `[pages][heads]`: the maxima of its rows, their sums, their outputs `[rows, width]`.
     pub partials: &'a [f32],
     /// The head, and how many there are.
     pub head: (usize, usize),
-    /// Query rows of a head.
-    pub rows: usize,
-    /// Numbers of an output.
-    pub width: usize,
-    /// What they become.
-    pub whole: Partial<'a>,
+    /// The row, and how many a head has.
+    pub row: (usize, usize),
+    /// The row's output, whatever is in it.
+    pub out: &'a mut [f32],
 }
 
 /// Numbers of the partial softmax of `rows` rows.
@@ -42,49 +40,43 @@ struct Factors {
 }
 
 impl Op for Merge<'_> {
-    type Output = ();
+    type Output = f32;
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Merge { partials, head: (head, heads), rows, width, mut whole } = self;
+    fn run<I: Isa>(self, isa: I) -> f32 {
+        let Merge { partials, head: (head, heads), row: (row, rows), out } = self;
+        let width = out.len();
         let len = partial_len(rows, width);
         let pages = partials.len() / len / heads;
         let page = |page: usize| &partials[(page * heads + head) * len..][..len];
-        whole.clear();
+        let (mut max, mut sum) = (f32::NEG_INFINITY, 0.0);
+        out.fill(0.0);
         for first in (0..pages).step_by(TILE) {
             let some = first..pages.min(first + TILE);
-            for row in 0..rows {
-                let factors = factors(isa, &page, rows, row, some.clone(), &mut whole);
-                let out = |index: usize| &page(index)[2 * rows + row * width..][..width];
-                outputs(isa, &factors, some.clone(), out, &mut whole.out[row * width..][..width]);
-            }
+            let of = |index: usize| (page(index)[row], page(index)[rows + row]);
+            let factors = factors(isa, of, some.clone(), (&mut max, &mut sum));
+            outputs(isa, &factors, some, |index| &page(index)[2 * rows + row * width..][..width], out);
         }
+        sum
     }
 }
 
-/// Merges the maxima and sums of row `row` of the pages `some`, a [`TILE`] of them at most.
+/// Merges the maxima and sums that `of` gives for the pages `some`, a [`TILE`] of them at most.
 #[inline(always)]
-fn factors<'a, I: Isa>(
-    isa: I,
-    page: &impl Fn(usize) -> &'a [f32],
-    rows: usize,
-    row: usize,
-    some: Range<usize>,
-    whole: &mut Partial<'_>,
-) -> Factors {
+fn factors<I: Isa>(isa: I, of: impl Fn(usize) -> (f32, f32), some: Range<usize>, (max, sum): (&mut f32, &mut f32)) -> Factors {
     let mut factors = Factors::default();
     for (i, index) in some.clone().enumerate() {
-        let (before, own) = (whole.max[row], page(index)[row]);
-        let max = before.max(own);
-        (factors.before[i], factors.own[i], whole.max[row]) = (before - max, own - max, max);
+        let (before, own) = (*max, of(index).0);
+        *max = before.max(own);
+        (factors.before[i], factors.own[i]) = (before - *max, own - *max);
     }
     exponentiate(isa, some.len(), [&mut factors.before, &mut factors.own]);
     for (i, index) in some.enumerate() {
         // Of a page of which the row sees nothing, it stays as it is.
-        if page(index)[row] == f32::NEG_INFINITY {
+        if of(index).0 == f32::NEG_INFINITY {
             (factors.before[i], factors.own[i]) = (1.0, 0.0);
         }
-        whole.sum[row] = whole.sum[row] * factors.before[i] + page(index)[rows + row] * factors.own[i];
+        *sum = *sum * factors.before[i] + of(index).1 * factors.own[i];
     }
     factors
 }

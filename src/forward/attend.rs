@@ -20,8 +20,14 @@ use crate::parallel::{Crew, cut_by_cost};
 use kinglet_models::{Attention, Mask};
 use std::ops::Range;
 
-/// A sequence with at most this many new rows has its pages shared out; with more, its rows.
+/// A sequence with at most this many new rows has its pages shared out, where it has several; with more, its rows.
 pub(super) const SPLIT_ROWS: usize = 4;
+
+/// Numbers that the leader merges faster than the team, for which it would have to cross once more.
+const FEW_PARTIALS: usize = 8 << 10;
+
+/// What others than the leader are late by, in quarters of a row and a page: of three such items the leader takes two.
+const LATE: u64 = 1;
 
 /// Positions whose queries one prefill item packs.
 const ITEM_ROWS: usize = 16;
@@ -196,10 +202,16 @@ impl AttentionStep<'_> {
 
     /// Attention's output for all rows: `out: [kv head][rows][group · d_head]`.
     pub fn run(&self, crew: &mut Crew<'_>, caches: &[&LayerCache], scratch: &mut [AttentionScratch], out: &mut [f32]) {
-        let tiled = self.items(|span| span.len > SPLIT_ROWS);
-        self.run_whole(crew, caches, scratch, &tiled, out);
-        let split = self.items_by_page(|span| span.len <= SPLIT_ROWS);
+        let whole = self.items(|span| !self.is_split(span));
+        self.run_whole(crew, caches, scratch, &whole, out);
+        let split = self.items_by_page(|span| self.is_split(span));
         self.run_split(crew, caches, scratch, &split, out);
+    }
+
+    /// Whether the pages that a span sees are shared out.
+    fn is_split(&self, span: &Span) -> bool {
+        let held = if self.across { span.across } else { span.start + span.len };
+        span.len <= SPLIT_ROWS && held > PAGE
     }
 
     /// Items of a few rows each, of the spans that `which` picks, head by head and in the order of rows. They stand to the window; their
@@ -286,10 +298,10 @@ impl AttentionStep<'_> {
         if items.is_empty() {
             return;
         }
-        let costs: Vec<u64> = items.iter().map(|item| (item.rows.len() * item.pages.len()) as u64).collect();
+        let costs = items.iter().map(|item| 4 * (item.rows.len() * item.pages.len()) as u64);
         let mut jobs = Vec::with_capacity(crew.threads());
         let (mut rest, mut done) = (out, 0);
-        for (cut, scratch) in cut_by_cost(&costs, crew.threads()).into_iter().zip(scratch) {
+        for (cut, scratch) in cut_by_cost(costs, LATE, crew.threads()).zip(scratch) {
             let items = &items[cut];
             if let (Some(first), Some(last)) = (items.first(), items.last()) {
                 // Items are in the order of the output, so a worker's rows are one slice of it (with other spans' rows in between).
@@ -323,12 +335,11 @@ impl AttentionStep<'_> {
             return;
         }
         let sizes: Vec<usize> = items.iter().map(|item| partial_len(item.rows.len() * self.group(), self.stored())).collect();
-        let costs: Vec<u64> = sizes.iter().map(|&size| size as u64).collect();
         let mut partials = std::mem::take(&mut scratch[0].partials);
         partials.resize(sizes.iter().sum(), 0.0);
         let mut jobs = Vec::with_capacity(crew.threads());
         let mut rest = &mut partials[..];
-        for (cut, scratch) in cut_by_cost(&costs, crew.threads()).into_iter().zip(&mut *scratch) {
+        for (cut, scratch) in cut_by_cost(sizes.iter().map(|&size| size as u64), 0, crew.threads()).zip(&mut *scratch) {
             let (mine, others) = rest.split_at_mut(sizes[cut.clone()].iter().sum());
             rest = others;
             jobs.push((&items[cut], mine, scratch));
@@ -352,24 +363,35 @@ impl AttentionStep<'_> {
                 self.attend(caches[item.span], item, (q, views), next.unwrap_or_default(), partial);
             }
         });
-        self.merge(items, &partials, &mut scratch[0], out);
+        self.merge(crew, items, &partials, scratch, out);
         scratch[0].partials = partials;
     }
 
-    /// Merges the partial softmaxes of each head's pages, in the order of pages, and divides by the sums.
-    fn merge(&self, items: &[Item], partials: &[f32], whole: &mut AttentionScratch, out: &mut [f32]) {
-        let (width, heads) = (self.stored(), self.attention.n_kv_heads);
-        let mut rest = partials;
+    /// Merges the partial softmaxes of each query row's pages, in the order of pages, and divides by the sums.
+    fn merge(&self, crew: &mut Crew<'_>, items: &[Item], partials: &[f32], scratch: &mut [AttentionScratch], out: &mut [f32]) {
+        let (d, width, heads) = (self.d_head(), self.stored(), self.attention.n_kv_heads);
+        let mut places: Vec<Option<&mut [f32]>> = out.chunks_exact_mut(d).map(Some).collect();
+        let (mut merges, mut rest) = (Vec::new(), partials);
         for of_span in items.chunk_by(|a, b| a.span == b.span) {
             let rows = of_span[0].rows.len() * self.group();
             let (mine, others) = rest.split_at(of_span.len() * partial_len(rows, width));
             rest = others;
             for (head, item) in of_span.iter().take(heads).enumerate() {
-                let to = whole.partial(rows, width);
-                self.arithmetic.level().run_vectors(Merge { partials: mine, head: (head, heads), rows, width, whole: to });
-                self.finish(&whole.out, &whole.sum, &mut out[self.place(item)]);
+                let place = self.place(item).start / d;
+                merges.extend((0..rows).filter_map(|row| Some((mine, (head, heads), (row, rows), places[place + row].take()?))));
             }
         }
+        let workers = if partials.len() < FEW_PARTIALS { 1 } else { crew.threads() };
+        let each = merges.len().div_ceil(workers).max(1);
+        let jobs: Vec<_> = merges.chunks_mut(each).zip(scratch).collect();
+        let work = |(merges, AttentionScratch { out, .. }): (&mut [(&[f32], _, _, &mut [f32])], &mut AttentionScratch)| {
+            out.resize(width, 0.0);
+            for (partials, head, row, to) in merges {
+                let sum = self.arithmetic.level().run_vectors(Merge { partials, head: *head, row: *row, out });
+                self.finish(out, &[sum], to);
+            }
+        };
+        if workers == 1 { jobs.into_iter().for_each(work) } else { crew.each(jobs, |_, job| work(job)) }
     }
 
     /// Goes over the item's pages with its queries and what they see; `next` is the keys and values that are read after them.

@@ -190,7 +190,7 @@ impl Decoder {
         Positions::new(file, &self.layers, context, self.arithmetic)
     }
 
-    /// Runs `segments` through the model, adds them to their caches, and appends the wanted rows of `output` to `out`, row-major, in the
+    /// Runs `segments` through the model, adds them to their caches, and leaves the wanted rows of `output` in `out`, row-major, in the
     /// order of the segments. False where the pass was cancelled: the caches then hold what they held, and `out` is as it was.
     ///
     /// # Errors
@@ -433,7 +433,7 @@ impl Decoder {
     ) {
         let (d_model, n) = (self.spec.d_model, rows.outputs().len());
         if n == 0 {
-            return;
+            return out.clear();
         }
         let matrix = self.output.as_ref().filter(|_| output == Output::Logits);
         let wants = match matrix {
@@ -452,7 +452,10 @@ impl Decoder {
                 None => y.copy_from_slice(&last),
             }
         });
-        let Some(matrix) = matrix else { return out.extend(work.input.dense()) };
+        let Some(matrix) = matrix else {
+            out.clear();
+            return out.extend_from_slice(work.input.dense());
+        };
         if let Some(projection) = &self.output_projection {
             let width = projection.outputs();
             work.hidden.resize(n * width, 0.0);
@@ -462,15 +465,13 @@ impl Decoder {
                 y.copy_from_slice(&narrow[row * width..(row + 1) * width]);
             });
         }
-        let before = out.len();
-        out.resize(before + n * self.spec.n_vocab, 0.0);
-        let logits = &mut out[before..];
-        matrix.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, logits);
+        out.resize(n * self.spec.n_vocab, 0.0);
+        matrix.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, out);
         if self.spec.logit_scale != 1.0 {
-            logits.iter_mut().for_each(|logit| *logit *= self.spec.logit_scale);
+            out.iter_mut().for_each(|logit| *logit *= self.spec.logit_scale);
         }
         if let Some(cap) = self.spec.logit_softcap {
-            softcap(logits, cap);
+            softcap(out, cap);
         }
         context.lap(Step::Output, || matrix.amount(n));
     }

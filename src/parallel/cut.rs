@@ -11,22 +11,29 @@ pub fn cut_evenly(n: usize, parts: usize, grain: usize) -> impl Iterator<Item = 
     })
 }
 
-/// The items in `parts` ranges of nearly equal summed cost.
-pub fn cut_by_cost(costs: &[u64], parts: usize) -> Vec<Range<usize>> {
-    let total: u64 = costs.iter().sum();
-    let mut cuts = Vec::with_capacity(parts);
-    let (mut start, mut item, mut spent) = (0, 0, 0u64);
-    for part in 1..=parts as u64 {
-        let goal = total * part / parts as u64;
-        // An item goes to the side that holds its middle.
-        while item < costs.len() && (spent + costs[item] / 2 < goal || part == parts as u64) {
-            spent += costs[item];
+/// How much of `total` the first `i` of `parts` workers take, who are to end together, where all but the first one begin later by what
+/// takes them `late`.
+pub fn share(total: u64, late: u64, i: usize, parts: usize) -> u64 {
+    match i {
+        0 => 0,
+        _ if i == parts => total,
+        _ => total.min(late + total.saturating_sub(late) * i as u64 / parts as u64),
+    }
+}
+
+/// The items, each of some cost, in `parts` ranges of nearly equal cost; for `late` see [`share`]. An item goes to the side that holds its
+/// middle.
+pub fn cut_by_cost(costs: impl Iterator<Item = u64> + Clone, late: u64, parts: usize) -> impl Iterator<Item = Range<usize>> {
+    let total: u64 = costs.clone().sum();
+    let (mut costs, mut item, mut spent) = (costs.peekable(), 0, 0);
+    (1..=parts).map(move |part| {
+        let (first, goal) = (item, share(total, late, part, parts));
+        while let Some(cost) = costs.next_if(|cost| spent + cost / 2 < goal || part == parts) {
+            spent += cost;
             item += 1;
         }
-        cuts.push(start..item);
-        start = item;
-    }
-    cuts
+        first..item
+    })
 }
 
 #[cfg(test)]
@@ -47,17 +54,37 @@ mod tests {
         }
 
         #[test]
-        fn cuts_by_cost_cover_everything_once_and_are_balanced(costs in proptest::collection::vec(0u64..100, 0..60), parts in 1usize..9) {
-            let cuts = cut_by_cost(&costs, parts);
+        fn cuts_by_cost_cover_everything_once_and_are_balanced(
+            costs in proptest::collection::vec(0u64..100, 0..60),
+            late in 0u64..200,
+            parts in 1usize..9,
+        ) {
             let total: u64 = costs.iter().sum();
             let mut next = 0;
-            for range in &cuts {
+            for (i, range) in cut_by_cost(costs.iter().copied(), late, parts).enumerate() {
                 prop_assert_eq!(range.start, next);
                 next = range.end;
                 let cost: u64 = costs[range.clone()].iter().sum();
-                prop_assert!(cost <= total / parts as u64 + 101, "{} of {}", cost, total);
+                let all_end = total.saturating_sub(late) / parts as u64 + late.min(total);
+                let begins = if i > 0 && cost > 0 { late } else { 0 };
+                prop_assert!(begins + cost <= all_end + late + 101, "{} of {}, late {}", cost, total, late);
             }
             prop_assert_eq!(next, costs.len());
+        }
+
+        #[test]
+        fn shares_grow_from_nothing_to_all_and_the_first_one_is_larger_by_what_the_others_are_late(
+            total in 0u64..10_000,
+            late in 0u64..1000,
+            parts in 1usize..9,
+        ) {
+            let edges: Vec<u64> = (0..=parts).map(|i| share(total, late, i, parts)).collect();
+            prop_assert_eq!((edges[0], edges[parts]), (0, total));
+            prop_assert!(edges.is_sorted());
+            for i in 1..parts {
+                let (first, this) = (edges[1], edges[i + 1] - edges[i]);
+                prop_assert!(total < late || first.abs_diff(this + late) <= 1, "{:?}", edges);
+            }
         }
     }
 }

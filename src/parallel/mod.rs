@@ -6,6 +6,6 @@ pub mod machine;
 mod mask;
 mod team;
 
-pub use cut::{cut_by_cost, cut_evenly};
+pub use cut::{cut_by_cost, cut_evenly, share};
 pub use mask::CpuMask;
 pub use team::{Crew, Crossings, Team};

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Spins of a waiter before it yields, about 20 µs: longer than the gap between two steps of a decode.
 const SPINS: u32 = 1 << 10;
+/// Spins of a leader before it looks for parts that nobody began: a few microseconds.
+const PATIENCE: u32 = 1 << 6;
 /// Yields of an idle worker before it sleeps, about a millisecond: longer than sampling a token takes.
 const YIELDS: u32 = 1 << 11;
 
@@ -209,12 +211,16 @@ impl Crew<'_> {
             }
         }
         let mine = catch_unwind(AssertUnwindSafe(|| job(0)));
-        for part in 1..self.team.threads() {
-            if shared.claim(part, epoch) {
-                shared.finish(catch_unwind(AssertUnwindSafe(|| job(part))));
+        let done = || shared.pending.load(Ordering::Acquire) == 0;
+        // A claim, in vain too, takes the line of claims from its worker, which then begins the next job later.
+        if !wait(shared.spins.min(PATIENCE), 0, done) {
+            for part in 1..self.team.threads() {
+                if shared.claim(part, epoch) {
+                    shared.finish(catch_unwind(AssertUnwindSafe(|| job(part))));
+                }
             }
+            wait(shared.spins, u32::MAX, done);
         }
-        wait(shared.spins, u32::MAX, || shared.pending.load(Ordering::Acquire) == 0);
         let theirs = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(panic) = mine.err().or(theirs) {
             resume_unwind(panic);

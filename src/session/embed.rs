@@ -181,12 +181,13 @@ impl Shared {
         let rows = texts.iter().map(Vec::len).sum();
         budget::allows(self, rows)?;
         let mut caches: Vec<Cache> = texts.iter().map(cache).collect::<Result<_, _>>()?;
-        let mut states = Vec::new();
+        let (mut states, mut some) = (Vec::new(), Vec::new());
         match (texts, &mut caches[..]) {
             ([text], [cache]) if !self.decoder.spec().is_encoder() => {
                 for tokens in text.chunks(BATCH) {
                     let segment = Segment { cache, tokens, outputs: tokens.len() };
-                    self.forward(positions, &mut [segment], Output::Hidden, None, &mut states)?;
+                    self.forward(positions, &mut [segment], Output::Hidden, None, &mut some)?;
+                    states.extend_from_slice(&some);
                 }
             }
             (texts, caches) => {

@@ -184,7 +184,7 @@ impl Generation<'_> {
             return Ok(sampled);
         }
         self.session.catch_up(None, |_| ())?;
-        let sampled = self.sampler.sample(&self.session.logits)?;
+        let sampled = self.sampler.sample(&self.session.logits.row)?;
         self.sampler.accept(sampled.token);
         Ok(sampled)
     }

@@ -55,6 +55,14 @@ pub struct SessionOptions {
     pub policy: Option<Policy>,
 }
 
+/// What the last token of a sequence gives. The row keeps its length while it is not known: the next pass overwrites it, and has not to
+/// clear a megabyte first (a vocabulary of 262 144).
+#[derive(Debug, Clone, Default)]
+struct Logits {
+    row: Vec<f32>,
+    known: bool,
+}
+
 /// One sequence of tokens, its cache, and the logits of what comes next.
 pub struct Session {
     model: Arc<Shared>,
@@ -65,7 +73,7 @@ pub struct Session {
     cache: Cache,
     positions: Arc<Positions>,
     /// Logits after the last token; empty until they are computed.
-    logits: Vec<f32>,
+    logits: Logits,
     stats: Stats,
 }
 
@@ -96,7 +104,7 @@ impl Session {
         }
         let positions = Arc::new(model.decoder.positions(&model.file, context)?);
         let cache = Cache::new(model.decoder.cache_shapes(), model.cache_format, context, policy)?;
-        Ok(Session { model, room, tokens: Transcript::default(), cache, positions, logits: Vec::new(), stats: Stats::default() })
+        Ok(Session { model, room, tokens: Transcript::default(), cache, positions, logits: Logits::default(), stats: Stats::default() })
     }
 
     /// Tokens that have come, those that a full context has let go of among them.
@@ -226,7 +234,7 @@ impl Session {
     /// Where the session is empty; as [`Session::feed`].
     pub fn logits(&mut self) -> Result<&[f32], Error> {
         self.catch_up(None, |_| ())?;
-        Ok(&self.logits)
+        Ok(&self.logits.row)
     }
 
     /// Feeds `tokens` and returns what each of the last `last` positions of them (all, where `None`) gives: logits `[rows, n_vocab]`, or
@@ -251,23 +259,25 @@ impl Session {
     ) -> Result<Option<Vec<f32>>, Error> {
         self.catch_up_if_any()?;
         let first = tokens.len() - last.unwrap_or(tokens.len()).min(tokens.len());
-        let mut rows = Vec::new();
+        let (mut rows, mut some) = (Vec::new(), Vec::new());
         let mut done = 0;
         while done < tokens.len() {
             let batch = &tokens[done..][..self.rows_at_once().min(tokens.len() - done)];
             done += batch.len();
             let segment = Segment { cache: &mut self.cache, tokens: batch, outputs: done.saturating_sub(first).min(batch.len()) };
-            if !self.model.forward(&self.positions, &mut [segment], output, cancel, &mut rows)? {
-                self.logits.clear();
+            if !self.model.forward(&self.positions, &mut [segment], output, cancel, &mut some)? {
+                self.logits.known = false;
                 return Ok(None);
             }
+            rows.extend_from_slice(&some);
             self.tokens.extend(batch);
         }
         self.drop_old();
-        self.logits.clear();
-        if output == Output::Logits {
-            let n_vocab = self.model.decoder.spec().n_vocab;
-            self.logits.extend(&rows[rows.len().saturating_sub(n_vocab)..]);
+        let n_vocab = self.model.decoder.spec().n_vocab;
+        self.logits.known = output == Output::Logits && rows.len() >= n_vocab;
+        if self.logits.known {
+            self.logits.row.clear();
+            self.logits.row.extend_from_slice(&rows[rows.len() - n_vocab..]);
         }
         Ok(Some(rows))
     }
@@ -305,7 +315,7 @@ impl Session {
                 return Err(SessionError::NotHeld { span: len..len, len: self.len() }.into());
             }
             self.tokens.truncate(len);
-            self.logits.clear();
+            self.logits.known = false;
         }
         self.cache.truncate(self.len());
         Ok(())
@@ -314,7 +324,7 @@ impl Session {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.tokens = Transcript::default();
-        self.logits.clear();
+        self.logits.known = false;
         self.cache.truncate(0);
     }
 
@@ -332,8 +342,7 @@ impl Session {
         self.model.decoder.knows(tokens)?;
         let common = self.tokens.common_prefix(tokens);
         // The last token is computed again where its logits are not at hand.
-        let keep =
-            if common == tokens.len() && (self.logits.is_empty() || common < self.len()) { common.saturating_sub(1) } else { common };
+        let keep = if common == tokens.len() && (!self.logits.known || common < self.len()) { common.saturating_sub(1) } else { common };
         if self.truncate(keep).is_err() {
             self.clear();
         }
@@ -352,7 +361,7 @@ impl Session {
         if self.is_empty() {
             return Err(SessionError::Empty.into());
         }
-        if self.cache.len() == self.tokens.len() && self.logits.is_empty() {
+        if self.cache.len() == self.tokens.len() && !self.logits.known {
             self.cache.truncate(self.tokens.len() - 1);
         }
         let (start, first) = (Instant::now(), self.cache.len());
@@ -366,10 +375,11 @@ impl Session {
             let batch = &rest[..rest.len().min(self.rows_at_once())];
             let outputs = usize::from(at + batch.len() == self.tokens.len());
             let segment = Segment { cache: &mut self.cache, tokens: batch, outputs };
-            self.logits.clear();
-            if !self.model.forward(&self.positions, &mut [segment], Output::Logits, cancel, &mut self.logits)? {
+            self.logits.known = false;
+            if !self.model.forward(&self.positions, &mut [segment], Output::Logits, cancel, &mut self.logits.row)? {
                 return Ok(false);
             }
+            self.logits.known = outputs > 0;
             progress(self.cache.len() - first);
         }
         self.stats.add(self.tokens.len() - first, start.elapsed());
@@ -409,7 +419,7 @@ pub fn feed_together(sessions: &mut [(&mut Session, &[TokenId])]) -> Result<(), 
     for ((session, tokens), logits) in sessions.iter_mut().zip(logits.chunks_exact(model.decoder.spec().n_vocab)) {
         session.tokens.extend(tokens);
         session.drop_old();
-        session.logits = logits.to_vec();
+        session.logits = Logits { row: logits.to_vec(), known: true };
     }
     Ok(())
 }

@@ -229,8 +229,7 @@ impl Shared {
         Ok(self.template.get_or_init(|| template))
     }
 
-    /// One pass of the team over `segments`, whose wanted rows are appended to `out`. False where `cancel` was raised: nothing has changed
-    /// then.
+    /// One pass of the team over `segments`, whose wanted rows `out` holds then. False where `cancel` was raised: nothing has changed then.
     pub(crate) fn forward(
         &self,
         positions: &Positions,

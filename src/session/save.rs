@@ -7,7 +7,7 @@
 
 use super::model::Shared;
 use super::transcript::Transcript;
-use super::{Model, Session, SessionOptions, Stats, budget};
+use super::{Logits, Model, Session, SessionOptions, Stats, budget};
 use crate::error::{Error, SnapshotError, one_line};
 use crate::file::replace;
 use crate::forward::Positions;
@@ -71,7 +71,7 @@ impl Model {
         let path = path.as_ref();
         let (tokens, cache, positions) = read(&self.shared, path, None)?;
         let room = budget::room(&self.shared, Some(cache.bound()), |_| cache.policy())?;
-        Ok(Session { model: Arc::clone(&self.shared), room, tokens, cache, positions, logits: Vec::new(), stats: Stats::default() })
+        Ok(Session { model: Arc::clone(&self.shared), room, tokens, cache, positions, logits: Logits::default(), stats: Stats::default() })
     }
 
     /// As [`Model::restore`], with the context and the policy of `options` and without pins: for a session of which nothing has left yet.

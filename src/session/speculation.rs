@@ -72,7 +72,7 @@ impl Speculation {
         // What was guessed wrong is forgotten; what was guessed right joins the text as it is handed out, and stays in the cache.
         session.tokens.truncate(len);
         session.cache.truncate(len + chosen.len() - 1);
-        session.logits.clear();
+        session.logits.known = false;
         let one_by_one = session.stats.time_of_token().map(|token| token * chosen.len() as u32);
         self.learn(draft.len(), chosen.len() - 1, one_by_one.is_none_or(|time| begin.elapsed() <= time));
         Ok(Some(chosen))

@@ -212,7 +212,7 @@ fn small_pages(subjects: &[Subject]) {
         if let Some((all, huge)) = machine::mapped(path).filter(|&(all, huge)| all >= MANY && huge < all / 2) {
             let [all, huge] = [all, huge].map(human_bytes);
             warn(format!(
-                "{}: {huge} of {all} lay in huge pages, which decode is faster from (--load read; or end other programs that have it open, and start anew)",
+                "{}: {huge} of {all} lay in huge pages, which decode is faster from (--load read, or no other program that has it open)",
                 path.display()
             ));
         }
