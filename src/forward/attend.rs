@@ -312,7 +312,8 @@ impl AttentionStep<'_> {
             }
         }
         crew.each(jobs, |_, (items, from, out, scratch)| {
-            for item in items {
+            for (index, item) in items.iter().enumerate() {
+                let next = items.get(index + 1).map(|next| self.beginning(caches, next)).unwrap_or_default();
                 scratch.partial(item.rows.len() * self.group(), self.stored()).clear();
                 for standing in self.standings() {
                     let pages = self.pages(&self.rows.spans()[item.span], &item.rows, standing);
@@ -320,7 +321,7 @@ impl AttentionStep<'_> {
                         let item = Item { standing, pages, ..item.clone() };
                         self.pack(&item, item.kv_head..item.kv_head + 1, scratch);
                         let AttentionScratch { q, views, max, sum, out, .. } = &mut *scratch;
-                        self.attend(caches[item.span], &item, (q, views), (&[], &[]), Partial { max, sum, out });
+                        self.attend(caches[item.span], &item, (q, views), next, Partial { max, sum, out });
                     }
                 }
                 let at = self.place(item);
@@ -359,12 +360,17 @@ impl AttentionStep<'_> {
                 let mut partial = partial_in(mine, n);
                 partial.clear();
                 let (q, views) = (&scratch.q[item.kv_head * n * self.stored()..], &scratch.views[item.kv_head * n..][..n]);
-                let next = items.get(index + 1).map(|next| caches[next.span].page(next.pages.start).bytes_of(next.kv_head));
-                self.attend(caches[item.span], item, (q, views), next.unwrap_or_default(), partial);
+                let next = items.get(index + 1).map(|next| self.beginning(caches, next)).unwrap_or_default();
+                self.attend(caches[item.span], item, (q, views), next, partial);
             }
         });
         self.merge(crew, items, &partials, scratch, out);
         scratch[0].partials = partials;
+    }
+
+    /// The keys and values that an item reads first; none where it has no page.
+    fn beginning<'c>(&self, caches: &[&'c LayerCache], item: &Item) -> (&'c [u8], &'c [u8]) {
+        if item.pages.is_empty() { Default::default() } else { caches[item.span].page(item.pages.start).bytes_of(item.kv_head) }
     }
 
     /// Merges the partial softmaxes of each query row's pages, in the order of pages, and divides by the sums.

@@ -21,7 +21,7 @@ const FINE_GRAIN: usize = 16;
 
 /// Bytes of weights that the leader reads while the others hear of a product and fetch what it left in its caches: about a microsecond's.
 /// Without them it waited for the others for 1 to 2 of 12 to 28 µs (Xeon).
-const LATE: usize = 24 << 10;
+const LATE: usize = 16 << 10;
 
 /// The bytes of weights by which the leader's share of `rows` rows is larger than others': it loses nothing in the time that they lose.
 pub(super) fn late(rows: usize) -> usize {
