@@ -78,6 +78,14 @@ struct Item {
     pages: Range<usize>,
 }
 
+/// A query row whose pages are merged, and its output's place; for the others see [`Merge`].
+struct Whole<'a> {
+    partials: &'a [f32],
+    head: (usize, usize),
+    row: (usize, usize),
+    to: &'a mut [f32],
+}
+
 impl AttentionStep<'_> {
     fn d_head(&self) -> usize {
         self.attention.d_head
@@ -384,16 +392,19 @@ impl AttentionStep<'_> {
             rest = others;
             for (head, item) in of_span.iter().take(heads).enumerate() {
                 let place = self.place(item).start / d;
-                merges.extend((0..rows).filter_map(|row| Some((mine, (head, heads), (row, rows), places[place + row].take()?))));
+                merges.extend((0..rows).filter_map(|row| {
+                    let to = places[place + row].take()?;
+                    Some(Whole { partials: mine, head: (head, heads), row: (row, rows), to })
+                }));
             }
         }
         let workers = if partials.len() < FEW_PARTIALS { 1 } else { crew.threads() };
         let each = merges.len().div_ceil(workers).max(1);
         let jobs: Vec<_> = merges.chunks_mut(each).zip(scratch).collect();
-        let work = |(merges, AttentionScratch { out, .. }): (&mut [(&[f32], _, _, &mut [f32])], &mut AttentionScratch)| {
+        let work = |(merges, AttentionScratch { out, .. }): (&mut [Whole<'_>], &mut AttentionScratch)| {
             out.resize(width, 0.0);
-            for (partials, head, row, to) in merges {
-                let sum = self.arithmetic.level().run_vectors(Merge { partials, head: *head, row: *row, out });
+            for &mut Whole { partials, head, row, ref mut to } in merges {
+                let sum = self.arithmetic.level().run_vectors(Merge { partials, head, row, out });
                 self.finish(out, &[sum], to);
             }
         };
