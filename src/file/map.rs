@@ -83,7 +83,9 @@ impl Map {
     /// Brings what lies in small pages into huge ones until `deadline`, where the system can (`huge.rs`).
     pub fn settle(&self, deadline: Instant) {
         #[cfg(target_os = "linux")]
-        super::huge::settle(self, deadline);
+        if self.check().is_ok() {
+            super::huge::settle(self, deadline);
+        }
         #[cfg(not(target_os = "linux"))]
         let _ = deadline;
     }

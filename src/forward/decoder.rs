@@ -190,12 +190,18 @@ impl Decoder {
         Positions::new(file, &self.layers, context, self.arithmetic)
     }
 
-    /// Runs `segments` through the model, adds them to their caches, and leaves the wanted rows of `output` in `out`, row-major, in the
-    /// order of the segments. False where the pass was cancelled: the caches then hold what they held, and `out` is as it was.
+    /// Runs `segments` through the model, adds them to their caches, and makes the wanted rows of `output` what `out` holds from number
+    /// `at` on, row-major, in the order of the segments. False where the pass was cancelled: the caches then hold what they held, and `out` too.
     ///
     /// # Errors
     /// Where a token is outside the vocabulary, a cache would pass its bound, or an encoder is asked for logits; no cache has changed then.
-    pub fn forward(&self, means: Means<'_, '_>, segments: &mut [Segment<'_>], output: Output, out: &mut Vec<f32>) -> Result<bool, Error> {
+    pub fn forward(
+        &self,
+        means: Means<'_, '_>,
+        segments: &mut [Segment<'_>],
+        output: Output,
+        (out, at): (&mut Vec<f32>, usize),
+    ) -> Result<bool, Error> {
         let Means { crew, file, positions, work, mut profile, tap, cancel } = means;
         let rows = Rows::new(segments);
         self.knows(rows.tokens())?;
@@ -227,7 +233,7 @@ impl Decoder {
         let mut caches: Vec<&mut Cache> = segments.iter_mut().map(|segment| &mut *segment.cache).collect();
         let done = self.layers(&mut context, &rows, |index| positions.of_layer(index, &tables), &mut caches, work);
         if let Ok(pending) = done {
-            self.outputs(&mut context, &rows, pending, work, output, out);
+            self.outputs(&mut context, &rows, pending, work, output, (out, at));
             // What was written beyond the end of a cache becomes part of it only now.
             segments.iter_mut().for_each(|segment| segment.cache.advance(segment.tokens.len()));
         }
@@ -429,11 +435,11 @@ impl Decoder {
         pending: Option<Pending<'_>>,
         work: &mut Workspace,
         output: Output,
-        out: &mut Vec<f32>,
+        (out, at): (&mut Vec<f32>, usize),
     ) {
         let (d_model, n) = (self.spec.d_model, rows.outputs().len());
         if n == 0 {
-            return out.clear();
+            return out.truncate(at);
         }
         let matrix = self.output.as_ref().filter(|_| output == Output::Logits);
         let wants = match matrix {
@@ -453,7 +459,7 @@ impl Decoder {
             }
         });
         let Some(matrix) = matrix else {
-            out.clear();
+            out.truncate(at);
             return out.extend_from_slice(work.input.dense());
         };
         if let Some(projection) = &self.output_projection {
@@ -465,13 +471,14 @@ impl Decoder {
                 y.copy_from_slice(&narrow[row * width..(row + 1) * width]);
             });
         }
-        out.resize(n * self.spec.n_vocab, 0.0);
-        matrix.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, out);
+        out.resize(at + n * self.spec.n_vocab, 0.0);
+        let logits = &mut out[at..];
+        matrix.run(context.crew, context.file, self.arithmetic, &work.input, context.scratch, logits);
         if self.spec.logit_scale != 1.0 {
-            out.iter_mut().for_each(|logit| *logit *= self.spec.logit_scale);
+            logits.iter_mut().for_each(|logit| *logit *= self.spec.logit_scale);
         }
         if let Some(cap) = self.spec.logit_softcap {
-            softcap(out, cap);
+            softcap(logits, cap);
         }
         context.lap(Step::Output, || matrix.amount(n));
     }

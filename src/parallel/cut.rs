@@ -65,9 +65,8 @@ mod tests {
                 prop_assert_eq!(range.start, next);
                 next = range.end;
                 let cost: u64 = costs[range.clone()].iter().sum();
-                let all_end = total.saturating_sub(late) / parts as u64 + late.min(total);
-                let begins = if i > 0 && cost > 0 { late } else { 0 };
-                prop_assert!(begins + cost <= all_end + late + 101, "{} of {}, late {}", cost, total, late);
+                let (begins, all_end) = (if i > 0 && cost > 0 { late } else { 0 }, total.saturating_sub(late) / parts as u64 + late);
+                prop_assert!(begins + cost <= all_end + 101, "{} of {}, late {}", cost, total, late);
             }
             prop_assert_eq!(next, costs.len());
         }

@@ -181,19 +181,19 @@ impl Shared {
         let rows = texts.iter().map(Vec::len).sum();
         budget::allows(self, rows)?;
         let mut caches: Vec<Cache> = texts.iter().map(cache).collect::<Result<_, _>>()?;
-        let (mut states, mut some) = (Vec::new(), Vec::new());
+        let mut states = Vec::new();
         match (texts, &mut caches[..]) {
             ([text], [cache]) if !self.decoder.spec().is_encoder() => {
                 for tokens in text.chunks(BATCH) {
                     let segment = Segment { cache, tokens, outputs: tokens.len() };
-                    self.forward(positions, &mut [segment], Output::Hidden, None, &mut some)?;
-                    states.extend_from_slice(&some);
+                    let at = states.len();
+                    self.forward(positions, &mut [segment], Output::Hidden, None, (&mut states, at))?;
                 }
             }
             (texts, caches) => {
                 let segment = |(text, cache)| -> Segment<'_> { Segment { cache, tokens: text, outputs: usize::MAX } };
                 let mut segments: Vec<Segment<'_>> = texts.iter().map(Vec::as_slice).zip(caches).map(segment).collect();
-                self.forward(positions, &mut segments, Output::Hidden, None, &mut states)?;
+                self.forward(positions, &mut segments, Output::Hidden, None, (&mut states, 0))?;
             }
         }
         Ok(states)

@@ -259,17 +259,17 @@ impl Session {
     ) -> Result<Option<Vec<f32>>, Error> {
         self.catch_up_if_any()?;
         let first = tokens.len() - last.unwrap_or(tokens.len()).min(tokens.len());
-        let (mut rows, mut some) = (Vec::new(), Vec::new());
+        let mut rows = Vec::new();
         let mut done = 0;
         while done < tokens.len() {
             let batch = &tokens[done..][..self.rows_at_once().min(tokens.len() - done)];
             done += batch.len();
             let segment = Segment { cache: &mut self.cache, tokens: batch, outputs: done.saturating_sub(first).min(batch.len()) };
-            if !self.model.forward(&self.positions, &mut [segment], output, cancel, &mut some)? {
+            let at = rows.len();
+            if !self.model.forward(&self.positions, &mut [segment], output, cancel, (&mut rows, at))? {
                 self.logits.known = false;
                 return Ok(None);
             }
-            rows.extend_from_slice(&some);
             self.tokens.extend(batch);
         }
         self.drop_old();
@@ -376,7 +376,7 @@ impl Session {
             let outputs = usize::from(at + batch.len() == self.tokens.len());
             let segment = Segment { cache: &mut self.cache, tokens: batch, outputs };
             self.logits.known = false;
-            if !self.model.forward(&self.positions, &mut [segment], Output::Logits, cancel, &mut self.logits.row)? {
+            if !self.model.forward(&self.positions, &mut [segment], Output::Logits, cancel, (&mut self.logits.row, 0))? {
                 return Ok(false);
             }
             self.logits.known = outputs > 0;
@@ -415,7 +415,7 @@ pub fn feed_together(sessions: &mut [(&mut Session, &[TokenId])]) -> Result<(), 
     let mut segments: Vec<Segment<'_>> =
         sessions.iter_mut().map(|(session, tokens)| Segment { cache: &mut session.cache, tokens, outputs: 1 }).collect();
     let mut logits = Vec::new();
-    model.forward(&positions, &mut segments, Output::Logits, None, &mut logits)?;
+    model.forward(&positions, &mut segments, Output::Logits, None, (&mut logits, 0))?;
     for ((session, tokens), logits) in sessions.iter_mut().zip(logits.chunks_exact(model.decoder.spec().n_vocab)) {
         session.tokens.extend(tokens);
         session.drop_old();

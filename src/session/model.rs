@@ -229,14 +229,15 @@ impl Shared {
         Ok(self.template.get_or_init(|| template))
     }
 
-    /// One pass of the team over `segments`, whose wanted rows `out` holds then. False where `cancel` was raised: nothing has changed then.
+    /// One pass of the team over `segments`, whose wanted rows become what `out` holds from `at` on. False where `cancel` was raised:
+    /// nothing has changed then.
     pub(crate) fn forward(
         &self,
         positions: &Positions,
         segments: &mut [Segment<'_>],
         output: Output,
         cancel: Option<&AtomicBool>,
-        out: &mut Vec<f32>,
+        (out, at): (&mut Vec<f32>, usize),
     ) -> Result<bool, Error> {
         // A file that was cut short since would end the process with a signal when its lost pages are read.
         self.file.check()?;
@@ -245,7 +246,7 @@ impl Shared {
         let mut tap = self.tap.lock().unwrap_or_else(PoisonError::into_inner);
         let (crew, profile, tap) = (&mut self.team.gather(), profile.as_mut(), tap.as_mut());
         let means = Means { crew, file: &self.file, positions, work: &mut work, profile, tap, cancel };
-        self.decoder.forward(means, segments, output, out)
+        self.decoder.forward(means, segments, output, (out, at))
     }
 
     /// One pass of the encoder over `tokens`. `None` where `cancel` was raised.
