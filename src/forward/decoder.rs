@@ -191,7 +191,8 @@ impl Decoder {
     }
 
     /// Runs `segments` through the model, adds them to their caches, and makes the wanted rows of `output` what `out` holds from number
-    /// `at` on, row-major, in the order of the segments. False where the pass was cancelled: the caches then hold what they held, and `out` too.
+    /// `at` on, row-major, in the order of the segments. False where the pass was cancelled: the caches then hold what they held, and
+    /// `out` too.
     ///
     /// # Errors
     /// Where a token is outside the vocabulary, a cache would pass its bound, or an encoder is asked for logits; no cache has changed then.
