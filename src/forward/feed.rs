@@ -9,7 +9,7 @@ use super::weights::Weight;
 use crate::error::Error;
 use crate::file::ModelFile;
 use crate::math::{Activate, add_scaled};
-use crate::parallel::share;
+use crate::parallel::cut_evenly;
 use kinglet_models::{Activation, Dense, Experts, FeedForward};
 use kinglet_quant::{ColumnsMut, Scratch};
 use std::ops::{Add, Range};
@@ -174,15 +174,9 @@ impl DenseWeights {
     fn cut(&self, rows: usize, threads: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>, usize)> {
         let by_rows = by_rows(rows, threads);
         let late = late(rows) * self.d_ff / self.gate_up().map(Product::bytes).sum::<usize>().max(1);
-        let edge = move |i| {
-            let columns = share(self.d_ff as u64, late as u64, i, threads) as usize;
-            if i == threads { columns } else { (columns + GRAIN / 2) / GRAIN * GRAIN }.min(self.d_ff)
-        };
-        (0..threads).map(move |i| {
-            let (rows, columns) = match by_rows {
-                true => (rows * i / threads..rows * (i + 1) / threads, 0..self.d_ff),
-                false => (0..rows, edge(i)..edge(i + 1)),
-            };
+        let (n, grain, late) = if by_rows { (rows, 1, 0) } else { (self.d_ff, GRAIN, late) };
+        cut_evenly(n, threads, grain, late).map(move |mine| {
+            let (rows, columns) = if by_rows { (mine, 0..self.d_ff) } else { (0..rows, mine) };
             let hidden = rows.len() * self.gate_up().count() * self.strip(rows.len()).min(columns.len());
             (rows, columns, hidden)
         })

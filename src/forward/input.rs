@@ -91,7 +91,7 @@ impl Input {
         let workers = if rows < FEW * crew.threads() { 1 } else { crew.threads() };
         let mut rest = (self.reshape(arithmetic.level(), wants, rows, width), x);
         let mut jobs = Vec::with_capacity(workers);
-        for rows in cut_evenly(rows, workers, 1) {
+        for rows in cut_evenly(rows, workers, 1, 0) {
             let (input, more_input) = rest.0.split(rows.len(), width);
             let (x, more_x) = rest.1.split_at_mut(rows.len() * x_width);
             rest = (more_input, more_x);

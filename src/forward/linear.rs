@@ -227,7 +227,7 @@ impl Product {
     /// The rows and the outputs that each worker computes: some rows, or outputs whose weights take nearly equal numbers of bytes.
     fn cut(&self, rows: usize, threads: usize) -> Vec<(Range<usize>, Range<usize>)> {
         if by_rows(rows, threads) {
-            return cut_evenly(rows, threads, 1).map(|mine| (mine, 0..self.outputs)).collect();
+            return cut_evenly(rows, threads, 1, 0).map(|mine| (mine, 0..self.outputs)).collect();
         }
         (0..threads).map(|i| (0..rows, self.edge(rows, i, threads)..self.edge(rows, i + 1, threads))).collect()
     }

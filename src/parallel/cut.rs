@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
-/// `n` items in `parts` ranges whose lengths are multiples of `grain` (but for the last) and differ by at most one grain.
-pub fn cut_evenly(n: usize, parts: usize, grain: usize) -> impl Iterator<Item = Range<usize>> {
-    let grains = n.div_ceil(grain);
+/// `n` items in `parts` ranges whose lengths are multiples of `grain` (but for the last) and, where nobody is late, differ by at most one
+/// grain; for `late`, in items, see [`share`].
+pub fn cut_evenly(n: usize, parts: usize, grain: usize, late: usize) -> impl Iterator<Item = Range<usize>> {
     (0..parts).map(move |i| {
-        let edge = |i: usize| (grains * i / parts * grain).min(n);
+        let edge = |i: usize| {
+            let items = share(n as u64, late as u64, i, parts) as usize;
+            if i == parts { n } else { ((items + grain / 2) / grain * grain).min(n) }
+        };
         edge(i)..edge(i + 1)
     })
 }
@@ -43,9 +46,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn even_cuts_cover_everything_once(n in 0usize..5000, parts in 1usize..9, grain in 1usize..70) {
+        fn even_cuts_cover_everything_once(n in 0usize..5000, parts in 1usize..9, grain in 1usize..70, late in 0usize..300) {
             let mut next = 0;
-            for range in cut_evenly(n, parts, grain) {
+            for range in cut_evenly(n, parts, grain, late) {
                 prop_assert_eq!(range.start, next);
                 prop_assert!(range.end == n || range.end % grain == 0);
                 next = range.end;
