@@ -16,7 +16,7 @@ use super::tap::Heads;
 use crate::attention::{Attend, Content, Merge, PAGE, Part, Partial, Slots, View, partial_in, partial_len};
 use crate::kv::{CacheFormat, CacheType, LayerCache, LayerShape, PageSlot, Sight};
 use crate::math::hadamard;
-use crate::parallel::{Crew, cut_by_cost};
+use crate::parallel::{Crew, Pieces, cut_by_cost, taper};
 use kinglet_models::{Attention, Mask};
 use std::ops::Range;
 
@@ -28,6 +28,9 @@ const FEW_PARTIALS: usize = 8 << 10;
 
 /// What others than the leader are late by, in quarters of a row and a page: of three such items the leader takes two.
 const LATE: u64 = 1;
+
+/// Pages that a worker takes at once, at least.
+const FEW_PAGES: usize = 2;
 
 /// Positions whose queries one prefill item packs.
 const ITEM_ROWS: usize = 16;
@@ -63,6 +66,8 @@ pub struct AttentionScratch {
     max: Vec<f32>,
     sum: Vec<f32>,
     out: Vec<f32>,
+    /// Whose queries are in `q`, of all key/value heads.
+    packed: Option<(usize, Standing)>,
     /// What all workers leave of pages that are taken one by one.
     partials: Vec<f32>,
 }
@@ -128,10 +133,13 @@ impl AttentionStep<'_> {
         if self.rows.len() < 8 {
             self.store_slots(&mut slots);
         } else {
-            let mut parts = Vec::with_capacity(crew.threads());
-            let each = slots.len().div_ceil(crew.threads());
-            parts.extend(slots.chunks_mut(each.max(1)));
-            crew.each(parts, |_, slots| self.store_slots(slots));
+            let mut pieces = Pieces::for_workers(crew.threads());
+            let each = slots.len().div_ceil(crew.threads()).max(1);
+            for mine in slots.chunks_mut(each) {
+                pieces.next_worker();
+                mine.chunks_mut(1).for_each(|slot| pieces.push(slot));
+            }
+            crew.each(&mut vec![(); crew.threads()], pieces, |(), slots| self.store_slots(slots));
         }
     }
 
@@ -307,34 +315,32 @@ impl AttentionStep<'_> {
             return;
         }
         let costs = items.iter().map(|item| 4 * (item.rows.len() * item.pages.len()) as u64);
-        let mut jobs = Vec::with_capacity(crew.threads());
+        let mut pieces = Pieces::for_workers(crew.threads());
         let (mut rest, mut done) = (out, 0);
-        for (cut, scratch) in cut_by_cost(costs, LATE, crew.threads()).zip(scratch) {
-            let items = &items[cut];
-            if let (Some(first), Some(last)) = (items.first(), items.last()) {
-                // Items are in the order of the output, so a worker's rows are one slice of it (with other spans' rows in between).
-                let (from, to) = (self.place(first).start, self.place(last).end);
-                let (mine, others) = std::mem::take(&mut rest)[from - done..].split_at_mut(to - from);
-                (rest, done) = (others, to);
-                jobs.push((items, from, mine, scratch));
+        for cut in cut_by_cost(costs, LATE, crew.threads()) {
+            pieces.next_worker();
+            for index in cut {
+                // Items are in the order of the output, with other spans' rows in between.
+                let Range { start, end } = self.place(&items[index]);
+                let (mine, others) = std::mem::take(&mut rest)[start - done..].split_at_mut(end - start);
+                (rest, done) = (others, end);
+                pieces.push((index, mine));
             }
         }
-        crew.each(jobs, |_, (items, from, out, scratch)| {
-            for (index, item) in items.iter().enumerate() {
-                let next = items.get(index + 1).map(|next| self.beginning(caches, next)).unwrap_or_default();
-                scratch.partial(item.rows.len() * self.group(), self.stored()).clear();
-                for standing in self.standings() {
-                    let pages = self.pages(&self.rows.spans()[item.span], &item.rows, standing);
-                    if !pages.is_empty() {
-                        let item = Item { standing, pages, ..item.clone() };
-                        self.pack(&item, item.kv_head..item.kv_head + 1, scratch);
-                        let AttentionScratch { q, views, max, sum, out, .. } = &mut *scratch;
-                        self.attend(caches[item.span], &item, (q, views), next, Partial { max, sum, out });
-                    }
+        crew.each(scratch, pieces, |scratch, (index, out)| {
+            let item = &items[index];
+            let next = items.get(index + 1).map(|next| self.beginning(caches, next)).unwrap_or_default();
+            scratch.partial(item.rows.len() * self.group(), self.stored()).clear();
+            for standing in self.standings() {
+                let pages = self.pages(&self.rows.spans()[item.span], &item.rows, standing);
+                if !pages.is_empty() {
+                    let item = Item { standing, pages, ..item.clone() };
+                    self.pack(&item, item.kv_head..item.kv_head + 1, scratch);
+                    let AttentionScratch { q, views, max, sum, out, .. } = &mut *scratch;
+                    self.attend(caches[item.span], &item, (q, views), next, Partial { max, sum, out });
                 }
-                let at = self.place(item);
-                self.finish(&scratch.out, &scratch.sum, &mut out[at.start - from..at.end - from]);
             }
+            self.finish(&scratch.out, &scratch.sum, out);
         });
     }
 
@@ -346,21 +352,25 @@ impl AttentionStep<'_> {
         let sizes: Vec<usize> = items.iter().map(|item| partial_len(item.rows.len() * self.group(), self.stored())).collect();
         let mut partials = std::mem::take(&mut scratch[0].partials);
         partials.resize(sizes.iter().sum(), 0.0);
-        let mut jobs = Vec::with_capacity(crew.threads());
+        scratch.iter_mut().for_each(|scratch| scratch.packed = None);
+        let mut pieces = Pieces::for_workers(crew.threads());
         let mut rest = &mut partials[..];
-        for (cut, scratch) in cut_by_cost(sizes.iter().map(|&size| size as u64), 0, crew.threads()).zip(&mut *scratch) {
-            let (mine, others) = rest.split_at_mut(sizes[cut.clone()].iter().sum());
-            rest = others;
-            jobs.push((&items[cut], mine, scratch));
+        for cut in cut_by_cost(sizes.iter().map(|&size| size as u64), 0, crew.threads()) {
+            pieces.next_worker();
+            for cut in taper(cut, self.attention.n_kv_heads, FEW_PAGES * self.attention.n_kv_heads, usize::MAX) {
+                let (mine, others) = rest.split_at_mut(sizes[cut.clone()].iter().sum());
+                rest = others;
+                pieces.push((cut, mine));
+            }
         }
-        crew.each(jobs, |_, (items, mut partials, scratch)| {
-            let mut packed = None;
-            for (index, item) in items.iter().enumerate() {
+        crew.each(scratch, pieces, |scratch, (cut, mut partials)| {
+            for index in cut {
+                let item = &items[index];
                 // The pages of one sequence lie side by side: its queries are packed once.
                 let these = Some((item.span, item.standing));
-                if packed != these {
+                if scratch.packed != these {
                     self.pack(item, 0..self.attention.n_kv_heads, scratch);
-                    packed = these;
+                    scratch.packed = these;
                 }
                 let n = item.rows.len() * self.group();
                 let (mine, others) = partials.split_at_mut(partial_len(n, self.stored()));
@@ -400,15 +410,18 @@ impl AttentionStep<'_> {
         }
         let workers = if partials.len() < FEW_PARTIALS { 1 } else { crew.threads() };
         let each = merges.len().div_ceil(workers).max(1);
-        let jobs: Vec<_> = merges.chunks_mut(each).zip(scratch).collect();
-        let work = |(merges, AttentionScratch { out, .. }): (&mut [Whole<'_>], &mut AttentionScratch)| {
+        let mut pieces = Pieces::for_workers(workers);
+        for mine in merges.chunks_mut(each) {
+            pieces.next_worker();
+            pieces.push(mine);
+        }
+        crew.each(scratch, pieces, |AttentionScratch { out, .. }, merges| {
             out.resize(width, 0.0);
             for &mut Whole { partials, head, row, ref mut to } in merges {
                 let sum = self.arithmetic.level().run_vectors(Merge { partials, head, row, out });
                 self.finish(out, &[sum], to);
             }
-        };
-        if workers == 1 { jobs.into_iter().for_each(work) } else { crew.each(jobs, |_, job| work(job)) }
+        });
     }
 
     /// Goes over the item's pages with its queries and what they see; `next` is the keys and values that are read after them.

@@ -3,13 +3,13 @@
 
 use super::decoder::{Cancelled, Context, Workspace};
 use super::input::{Input, InputMut};
-use super::linear::{Arithmetic, GRAIN, Product, by_rows, late};
+use super::linear::{Arithmetic, GRAIN, Product, by_rows, late, least};
 use super::profile::{Amount, Step};
 use super::weights::Weight;
 use crate::error::Error;
 use crate::file::ModelFile;
 use crate::math::{Activate, add_scaled};
-use crate::parallel::cut_evenly;
+use crate::parallel::{Pieces, cut_evenly, taper};
 use kinglet_models::{Activation, Dense, Experts, FeedForward};
 use kinglet_quant::{ColumnsMut, Scratch};
 use std::ops::{Add, Range};
@@ -39,14 +39,20 @@ const STRIP: usize = 512 << 10;
 /// Rows that go through the activation together.
 const FEW: usize = 8;
 
-/// Some columns of some rows of the middle, which one worker computes.
-struct Share<'a> {
+/// Some columns of some rows of the middle.
+struct Strip<'a> {
     rows: Range<usize>,
     columns: Range<usize>,
     middle: InputMut<'a>,
+}
+
+/// Buffers of one worker.
+struct Buffers<'a> {
     /// What gate and up give.
     hidden: &'a mut [f32],
     scratch: &'a mut Scratch,
+    /// What the activation gives for a few rows.
+    active: Vec<f32>,
 }
 
 /// The router and the networks it chooses from.
@@ -164,27 +170,34 @@ impl DenseWeights {
         self.gate_up().map(Product::macs).sum::<u64>() + self.down.macs()
     }
 
-    /// Columns of the middle that a worker of `rows` rows computes before the activation reads them, if it has so many.
+    /// Columns of the middle of `rows` rows that are computed before the activation reads them, at most.
     fn strip(&self, rows: usize) -> usize {
         let row = self.gate_up().count() * size_of::<f32>();
         (STRIP / (rows.max(1) * row) / GRAIN * GRAIN).max(2 * GRAIN)
     }
 
-    /// The rows and the columns of the middle that each worker computes, and the numbers that it comes to before the activation.
-    fn cut(&self, rows: usize, threads: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>, usize)> {
+    /// Bytes of gate's and up's weights for one column of the middle.
+    fn column_bytes(&self) -> usize {
+        self.gate_up().map(Product::bytes).sum::<usize>() / self.d_ff.max(1)
+    }
+
+    /// The rows and the columns of the middle that each worker begins with.
+    fn cut(&self, rows: usize, threads: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
         let by_rows = by_rows(rows, threads);
-        let late = late(rows) * self.d_ff / self.gate_up().map(Product::bytes).sum::<usize>().max(1);
+        let late = late(rows) / self.column_bytes().max(1);
         let (n, grain, late) = if by_rows { (rows, 1, 0) } else { (self.d_ff, GRAIN, late) };
-        cut_evenly(n, threads, grain, late).map(move |mine| {
-            let (rows, columns) = if by_rows { (mine, 0..self.d_ff) } else { (0..rows, mine) };
-            let hidden = rows.len() * self.gate_up().count() * self.strip(rows.len()).min(columns.len());
-            (rows, columns, hidden)
-        })
+        cut_evenly(n, threads, grain, late).map(move |mine| if by_rows { (mine, 0..self.d_ff) } else { (0..rows, mine) })
+    }
+
+    /// Numbers that a worker comes to before the activation, at most.
+    fn hidden_each(&self, rows: usize, threads: usize) -> usize {
+        let of = |(rows, columns): (Range<usize>, Range<usize>)| rows.len() * self.strip(rows.len()).min(columns.len());
+        self.gate_up().count() * self.cut(rows, threads).map(of).max().unwrap_or(0)
     }
 
     /// See [`FeedWeights::hidden`].
     fn hidden(&self, rows: usize, threads: usize) -> usize {
-        self.cut(rows, threads).map(|(_, _, hidden)| hidden).sum()
+        threads * self.hidden_each(rows, threads)
     }
 
     /// `out: [rows of input, d_model]`; `hidden` and `middle` are scratch.
@@ -197,16 +210,23 @@ impl DenseWeights {
         out: &mut Vec<f32>,
     ) -> Result<(), Cancelled> {
         let (n, threads, arithmetic, file) = (input.rows(), context.crew.threads(), context.arithmetic, context.file);
-        hidden.resize(self.hidden(n, threads), 0.0);
-        let mut rest = (&mut hidden[..], middle.reshape(arithmetic.level(), self.down.wants(arithmetic), n, self.d_ff));
-        let mut shares = Vec::with_capacity(threads);
-        for ((rows, columns, numbers), scratch) in self.cut(n, threads).zip(&mut *context.scratch) {
-            let (hidden, more_hidden) = rest.0.split_at_mut(numbers);
-            let (middle, more_middle) = rest.1.split(rows.len(), columns.len());
-            rest = (more_hidden, more_middle);
-            shares.push(Share { rows, columns, middle, hidden, scratch });
+        let each = self.hidden_each(n, threads);
+        hidden.resize(threads * each, 0.0);
+        let buffers = hidden.chunks_exact_mut(each.max(1)).zip(&mut *context.scratch);
+        let mut buffers: Vec<_> = buffers.map(|(hidden, scratch)| Buffers { hidden, scratch, active: Vec::new() }).collect();
+        let mut rest = middle.reshape(arithmetic.level(), self.down.wants(arithmetic), n, self.d_ff);
+        let mut pieces = Pieces::for_workers(threads);
+        for (rows, columns) in self.cut(n, threads) {
+            let (mut mine, others) = rest.split(rows.len(), columns.len());
+            rest = others;
+            pieces.next_worker();
+            for columns in taper(columns, GRAIN, least(rows.len(), self.column_bytes()), self.strip(rows.len())) {
+                let (middle, more) = mine.split(rows.len(), columns.len());
+                mine = more;
+                pieces.push(Strip { rows: rows.clone(), columns, middle });
+            }
         }
-        context.crew.each(shares, |_, share| self.run_share(file, arithmetic, input, share));
+        context.crew.each(&mut buffers, pieces, |buffers, strip| self.run_strip(file, arithmetic, input, buffers, strip));
         context.lap(Step::GateUp, || self.gate_up().map(|product| product.amount(n)).fold(Amount::default(), Amount::add));
         context.go_on()?;
         out.resize(n * self.down.outputs(), 0.0);
@@ -215,24 +235,21 @@ impl DenseWeights {
         Ok(())
     }
 
-    /// `act(gate x) · up x` of a worker's share, a strip after the other: what gate and up give is still in cache when it is read.
-    fn run_share(&self, file: &ModelFile, arithmetic: Arithmetic, input: &Input, share: Share<'_>) {
-        let Share { rows, columns, mut middle, hidden, scratch } = share;
-        let (first, n, strip) = (columns.start, rows.len(), self.strip(rows.len()));
-        let mut y = vec![0.0; n.min(FEW) * strip.min(columns.len())];
-        for start in columns.clone().step_by(strip) {
-            let outputs = start..columns.end.min(start + strip);
-            let width = outputs.len();
-            for (product, half) in self.gate_up().zip(hidden.chunks_exact_mut(n * width)) {
-                let out = ColumnsMut::new(half, width);
-                product.run_part(file, arithmetic, (input, rows.clone()), outputs.clone(), scratch, out);
-            }
-            let (x, up) = hidden.split_at(n * width);
-            for (i, x) in x.chunks(FEW * width).enumerate() {
-                let up = self.gate.is_some().then(|| &up[i * FEW * width..][..x.len()]);
-                Activate { activation: self.activation, x, up, y: &mut y[..x.len()] }.run(arithmetic.level());
-                y[..x.len()].chunks_exact(width).enumerate().for_each(|(row, y)| middle.set(i * FEW + row, start - first, y));
-            }
+    /// `act(gate x) · up x` of a strip: what gate and up give is still in cache when it is read.
+    fn run_strip(&self, file: &ModelFile, arithmetic: Arithmetic, input: &Input, buffers: &mut Buffers<'_>, strip: Strip<'_>) {
+        let Strip { rows, columns, mut middle } = strip;
+        let (n, width) = (rows.len(), columns.len());
+        for (product, half) in self.gate_up().zip(buffers.hidden.chunks_exact_mut(n * width)) {
+            let out = ColumnsMut::new(half, width);
+            product.run_part(file, arithmetic, (input, rows.clone()), columns.clone(), buffers.scratch, out);
+        }
+        let (x, up) = buffers.hidden.split_at(n * width);
+        buffers.active.resize(n.min(FEW) * width, 0.0);
+        for (i, x) in x.chunks(FEW * width).enumerate() {
+            let up = self.gate.is_some().then(|| &up[i * FEW * width..][..x.len()]);
+            let y = &mut buffers.active[..x.len()];
+            Activate { activation: self.activation, x, up, y }.run(arithmetic.level());
+            y.chunks_exact(width).enumerate().for_each(|(row, y)| middle.set(i * FEW + row, 0, y));
         }
     }
 }

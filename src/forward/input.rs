@@ -4,7 +4,7 @@
 
 use super::linear::Arithmetic;
 use super::room::reserve;
-use crate::parallel::{Crew, cut_evenly};
+use crate::parallel::{Crew, Pieces, cut_evenly, taper};
 use kinglet_quant::isa::Level;
 use kinglet_quant::kernel::{Block, quantize};
 use kinglet_quant::{Activations, Batch, ColumnsMut, InputKind};
@@ -13,6 +13,9 @@ use std::ops::Range;
 
 /// Rows fewer than this for each worker are filled by the leader alone: a crossing costs more.
 const FEW: usize = 2;
+
+/// Rows in a piece at least: some 5 µs.
+const LEAST: usize = 8;
 
 /// The input of one or several products.
 #[derive(Debug, Default)]
@@ -88,28 +91,29 @@ impl Input {
         produce: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
     ) {
         let x_width = x.len() / rows.max(1);
-        let workers = if rows < FEW * crew.threads() { 1 } else { crew.threads() };
-        let mut rest = (self.reshape(arithmetic.level(), wants, rows, width), x);
-        let mut jobs = Vec::with_capacity(workers);
-        for rows in cut_evenly(rows, workers, 1, 0) {
-            let (input, more_input) = rest.0.split(rows.len(), width);
-            let (x, more_x) = rest.1.split_at_mut(rows.len() * x_width);
-            rest = (more_input, more_x);
-            jobs.push(Share { rows, input, x });
-        }
-        let work = |share: Share<'_>| {
-            let Share { rows, mut input, x } = share;
-            let mut y = vec![0.0; width];
+        let input = self.reshape(arithmetic.level(), wants, rows, width);
+        let work = |y: &mut Vec<f32>, Share { rows, mut input, x }: Share<'_>| {
+            y.resize(width, 0.0);
             for (i, row) in rows.enumerate() {
-                produce(row, &mut x[i * x_width..(i + 1) * x_width], &mut y);
-                input.set(i, 0, &y);
+                produce(row, &mut x[i * x_width..(i + 1) * x_width], y);
+                input.set(i, 0, y);
             }
         };
-        if workers == 1 {
-            jobs.into_iter().for_each(work);
-        } else {
-            crew.each(jobs, |_, share| work(share));
+        let threads = crew.threads();
+        if rows < FEW * threads {
+            return work(&mut Vec::new(), Share { rows: 0..rows, input, x });
         }
+        let (mut rest, mut pieces) = ((input, x), Pieces::for_workers(threads));
+        for mine in cut_evenly(rows, threads, 1, 0) {
+            pieces.next_worker();
+            for rows in taper(mine, 1, LEAST, usize::MAX) {
+                let (input, more_input) = rest.0.split(rows.len(), width);
+                let (x, more_x) = rest.1.split_at_mut(rows.len() * x_width);
+                rest = (more_input, more_x);
+                pieces.push(Share { rows, input, x });
+            }
+        }
+        crew.each(&mut vec![Vec::new(); threads], pieces, work);
     }
 }
 

@@ -7,7 +7,7 @@ use super::weights::{Weight, bias};
 use crate::error::Error;
 use crate::file::ModelFile;
 use crate::math::add_scaled;
-use crate::parallel::{Crew, cut_evenly, share};
+use crate::parallel::{Crew, Pieces, cut_evenly, share, taper};
 use kinglet_models::Projection;
 use kinglet_quant::isa::Level;
 use kinglet_quant::{ColumnsMut, InputKind, Matrix, Scratch, Write, multiply, multiply_reference, wants};
@@ -18,6 +18,20 @@ pub(super) const GRAIN: usize = 32;
 
 /// The same of one row, which is multiplied with a vector of outputs at a time.
 const FINE_GRAIN: usize = 16;
+
+/// What a product's outputs are cut in.
+fn grain(rows: usize) -> usize {
+    if rows == 1 { FINE_GRAIN } else { GRAIN }
+}
+
+/// Bytes of weights times the rows that are multiplied with them, in a piece at least: some 20 µs. In shorter ones more is lost where they
+/// begin than is gained at the step's end.
+const LEAST: usize = 512 << 10;
+
+/// Outputs in a piece at least, whose weights take `bytes` each.
+pub(super) fn least(rows: usize, bytes: usize) -> usize {
+    (LEAST / (rows * bytes).max(1)).max(2 * GRAIN)
+}
 
 /// Bytes of weights that the leader reads while the others hear of a product and fetch what it left in its caches: about a microsecond's.
 /// Without them it waited for the others for 1 to 2 of 12 to 28 µs (Xeon).
@@ -160,14 +174,21 @@ impl Product {
         scratch: &mut [Scratch],
         out: &mut [f32],
     ) {
+        let (threads, grain) = (crew.threads(), grain(input.rows()));
+        let least = least(input.rows(), self.bytes() / self.outputs.max(1));
         let mut rest = ColumnsMut::new(out, self.outputs);
-        let mut jobs = Vec::with_capacity(crew.threads());
-        for ((rows, outputs), scratch) in self.cut(input.rows(), crew.threads()).into_iter().zip(scratch) {
-            let (mine, others) = rest.split(rows.len(), outputs.len());
+        let mut pieces = Pieces::for_workers(threads);
+        for (rows, outputs) in self.cut(input.rows(), threads) {
+            let (mut mine, others) = rest.split(rows.len(), outputs.len());
             rest = others;
-            jobs.push((rows, outputs, mine, scratch));
+            pieces.next_worker();
+            for outputs in taper(outputs, grain, least, usize::MAX) {
+                let (piece, more) = mine.split_at(outputs.len());
+                mine = more;
+                pieces.push((rows.clone(), outputs, piece));
+            }
         }
-        crew.each(jobs, |_, (rows, outputs, mine, scratch)| self.run_part(file, arithmetic, (input, rows), outputs, scratch, mine));
+        crew.each(scratch, pieces, |scratch, (rows, outputs, out)| self.run_part(file, arithmetic, (input, rows), outputs, scratch, out));
     }
 
     /// Some of the outputs for some rows of the input, computed by this thread; `out: [rows.len(), outputs.len()]`.
@@ -234,7 +255,7 @@ impl Product {
 
     /// The number of outputs before those of worker `i`, who computes them for `rows` rows.
     fn edge(&self, rows: usize, i: usize, threads: usize) -> usize {
-        let grain = if rows == 1 { FINE_GRAIN } else { GRAIN };
+        let grain = grain(rows);
         let mut bytes = share(self.bytes() as u64, late(rows) as u64, i, threads) as usize;
         let mut before = 0;
         for part in &self.parts {

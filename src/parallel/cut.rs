@@ -1,4 +1,4 @@
-//! Static cuts: which worker does what is decided before the work begins, from its cost alone.
+//! Which worker begins with what, and in which pieces: decided before the work begins, from its cost alone.
 
 use std::ops::Range;
 
@@ -39,6 +39,19 @@ pub fn cut_by_cost(costs: impl Iterator<Item = u64> + Clone, late: u64, parts: u
     })
 }
 
+/// A worker's items in pieces: each is half of what is left, rounded to `grain`, as others take over from the end; but for the last
+/// one none is shorter than `least`, and none is longer than `most`, which is a multiple of the grain.
+pub fn taper(items: Range<usize>, grain: usize, least: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut first = items.start;
+    std::iter::from_fn(move || {
+        let left = items.end - first;
+        let half = (left / 2).next_multiple_of(grain);
+        let n = if left < 2 * least.max(grain) { left } else { half }.min(most);
+        first += n;
+        (n > 0).then(|| first - n..first)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +67,24 @@ mod tests {
                 next = range.end;
             }
             prop_assert_eq!(next, n);
+        }
+
+        #[test]
+        fn pieces_cover_everything_once_and_none_but_the_last_is_too_short(
+            (first, n) in (0usize..100, 0usize..5000),
+            grain in 1usize..70,
+            least in 1usize..200,
+            most in 1usize..9,
+        ) {
+            let (mut next, most) = (first, most * grain);
+            for range in taper(first..first + n, grain, least, most) {
+                prop_assert_eq!(range.start, next);
+                prop_assert!(!range.is_empty() && range.len() <= most);
+                let last = range.end == first + n;
+                prop_assert!(last || range.len().is_multiple_of(grain) && range.len() >= least.min(most));
+                next = range.end;
+            }
+            prop_assert_eq!(next, first + n);
         }
 
         #[test]

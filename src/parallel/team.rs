@@ -226,21 +226,6 @@ impl Crew<'_> {
             resume_unwind(panic);
         }
     }
-
-    /// Runs `job(i, part)` for each part at the same time, one part for each worker.
-    ///
-    /// # Panics
-    /// Where there are more parts than workers; with the panic of a job.
-    pub fn each<T: Send>(&mut self, parts: Vec<T>, job: impl Fn(usize, T) + Sync) {
-        assert!(parts.len() <= self.threads(), "{} parts for {} threads", parts.len(), self.threads());
-        let parts: Vec<Mutex<Option<T>>> = parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
-        self.run(&|index| {
-            let part = parts.get(index).and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
-            if let Some(part) = part {
-                job(index, part);
-            }
-        });
-    }
 }
 
 /// Waits until `ready`, spinning first, then yielding; false where it gave up after `yields`.
@@ -371,15 +356,6 @@ mod tests {
             });
             assert_eq!(sum.into_inner(), 3);
         }
-    }
-
-    #[test]
-    fn each_worker_gets_its_own_part() {
-        let team = Team::new(2).unwrap();
-        let mut values = vec![0; 10];
-        let (a, b) = values.split_at_mut(5);
-        team.gather().each(vec![a, b], |index, part| part.fill(index + 1));
-        assert_eq!(values, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
     }
 
     #[test]
