@@ -315,32 +315,37 @@ impl AttentionStep<'_> {
             return;
         }
         let costs = items.iter().map(|item| 4 * (item.rows.len() * item.pages.len()) as u64);
+        // In decode an item takes a microsecond or two.
+        let least = ITEM_ROWS / items[0].rows.len();
         let mut pieces = Pieces::for_workers(crew.threads());
         let (mut rest, mut done) = (out, 0);
         for cut in cut_by_cost(costs, LATE, crew.threads()) {
             pieces.next_worker();
-            for index in cut {
-                // Items are in the order of the output, with other spans' rows in between.
-                let Range { start, end } = self.place(&items[index]);
-                let (mine, others) = std::mem::take(&mut rest)[start - done..].split_at_mut(end - start);
-                (rest, done) = (others, end);
-                pieces.push((index, mine));
+            for cut in taper(cut, 1, least, usize::MAX) {
+                // Items are in the order of the output, so a piece's rows are one slice of it (with other spans' rows in between).
+                let (from, to) = (self.place(&items[cut.start]).start, self.place(&items[cut.end - 1]).end);
+                let (mine, others) = std::mem::take(&mut rest)[from - done..].split_at_mut(to - from);
+                (rest, done) = (others, to);
+                pieces.push((cut, from, mine));
             }
         }
-        crew.each(scratch, pieces, |scratch, (index, out)| {
-            let item = &items[index];
-            let next = items.get(index + 1).map(|next| self.beginning(caches, next)).unwrap_or_default();
-            scratch.partial(item.rows.len() * self.group(), self.stored()).clear();
-            for standing in self.standings() {
-                let pages = self.pages(&self.rows.spans()[item.span], &item.rows, standing);
-                if !pages.is_empty() {
-                    let item = Item { standing, pages, ..item.clone() };
-                    self.pack(&item, item.kv_head..item.kv_head + 1, scratch);
-                    let AttentionScratch { q, views, max, sum, out, .. } = &mut *scratch;
-                    self.attend(caches[item.span], &item, (q, views), next, Partial { max, sum, out });
+        crew.each(scratch, pieces, |scratch, (cut, from, out)| {
+            for index in cut {
+                let item = &items[index];
+                let next = items.get(index + 1).map(|next| self.beginning(caches, next)).unwrap_or_default();
+                scratch.partial(item.rows.len() * self.group(), self.stored()).clear();
+                for standing in self.standings() {
+                    let pages = self.pages(&self.rows.spans()[item.span], &item.rows, standing);
+                    if !pages.is_empty() {
+                        let item = Item { standing, pages, ..item.clone() };
+                        self.pack(&item, item.kv_head..item.kv_head + 1, scratch);
+                        let AttentionScratch { q, views, max, sum, out, .. } = &mut *scratch;
+                        self.attend(caches[item.span], &item, (q, views), next, Partial { max, sum, out });
+                    }
                 }
+                let at = self.place(item);
+                self.finish(&scratch.out, &scratch.sum, &mut out[at.start - from..at.end - from]);
             }
-            self.finish(&scratch.out, &scratch.sum, out);
         });
     }
 
@@ -410,11 +415,7 @@ impl AttentionStep<'_> {
         }
         let workers = if partials.len() < FEW_PARTIALS { 1 } else { crew.threads() };
         let each = merges.len().div_ceil(workers).max(1);
-        let mut pieces = Pieces::for_workers(workers);
-        for mine in merges.chunks_mut(each) {
-            pieces.next_worker();
-            pieces.push(mine);
-        }
+        let pieces = Pieces::one_each(merges.chunks_mut(each));
         crew.each(scratch, pieces, |AttentionScratch { out, .. }, merges| {
             out.resize(width, 0.0);
             for &mut Whole { partials, head, row, ref mut to } in merges {

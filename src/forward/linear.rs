@@ -7,7 +7,7 @@ use super::weights::{Weight, bias};
 use crate::error::Error;
 use crate::file::ModelFile;
 use crate::math::add_scaled;
-use crate::parallel::{Crew, Pieces, cut_evenly, share, taper};
+use crate::parallel::{Crew, Pieces, share, taper};
 use kinglet_models::Projection;
 use kinglet_quant::isa::Level;
 use kinglet_quant::{ColumnsMut, InputKind, Matrix, Scratch, Write, multiply, multiply_reference, wants};
@@ -246,11 +246,12 @@ impl Product {
     }
 
     /// The rows and the outputs that each worker computes: some rows, or outputs whose weights take nearly equal numbers of bytes.
-    fn cut(&self, rows: usize, threads: usize) -> Vec<(Range<usize>, Range<usize>)> {
-        if by_rows(rows, threads) {
-            return cut_evenly(rows, threads, 1, 0).map(|mine| (mine, 0..self.outputs)).collect();
-        }
-        (0..threads).map(|i| (0..rows, self.edge(rows, i, threads)..self.edge(rows, i + 1, threads))).collect()
+    fn cut(&self, rows: usize, threads: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        let by_rows = by_rows(rows, threads);
+        (0..threads).map(move |i| match by_rows {
+            true => (rows * i / threads..rows * (i + 1) / threads, 0..self.outputs),
+            false => (0..rows, self.edge(rows, i, threads)..self.edge(rows, i + 1, threads)),
+        })
     }
 
     /// The number of outputs before those of worker `i`, who computes them for `rows` rows.

@@ -26,6 +26,12 @@ impl<T> Pieces<T> {
         Pieces { pieces: Vec::with_capacity(workers), first: Vec::with_capacity(workers) }
     }
 
+    /// A piece for each worker.
+    pub fn one_each(pieces: impl Iterator<Item = T>) -> Pieces<T> {
+        let pieces: Vec<T> = pieces.collect();
+        Pieces { first: (0..pieces.len()).collect(), pieces }
+    }
+
     /// What is pushed from now on is the next worker's; at first, the leader's.
     pub fn next_worker(&mut self) {
         self.first.push(self.pieces.len());
@@ -188,12 +194,7 @@ mod tests {
     fn each_worker_gets_its_own_piece_and_state() {
         let team = Team::new(2).unwrap();
         let (mut values, mut states) = (vec![0; 10], [1, 2]);
-        let mut pieces = Pieces::for_workers(2);
-        for mine in values.chunks_mut(5) {
-            pieces.next_worker();
-            pieces.push(mine);
-        }
-        team.gather().each(&mut states, pieces, |state, piece| piece.fill(*state));
+        team.gather().each(&mut states, Pieces::one_each(values.chunks_mut(5)), |state, piece| piece.fill(*state));
         assert_eq!(values, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
     }
 }
