@@ -248,10 +248,8 @@ impl Product {
     /// The rows and the outputs that each worker computes: some rows, or outputs whose weights take nearly equal numbers of bytes.
     fn cut(&self, rows: usize, threads: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
         let by_rows = by_rows(rows, threads);
-        (0..threads).map(move |i| match by_rows {
-            true => (rows * i / threads..rows * (i + 1) / threads, 0..self.outputs),
-            false => (0..rows, self.edge(rows, i, threads)..self.edge(rows, i + 1, threads)),
-        })
+        let edge = move |i| if by_rows { share(rows as u64, 0, i, threads) as usize } else { self.edge(rows, i, threads) };
+        (0..threads).map(move |i| edge(i)..edge(i + 1)).map(move |mine| if by_rows { (mine, 0..self.outputs) } else { (0..rows, mine) })
     }
 
     /// The number of outputs before those of worker `i`, who computes them for `rows` rows.

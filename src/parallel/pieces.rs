@@ -8,9 +8,9 @@
 //!
 //! So the owner reads memory in order until it meets a helper, and nobody needs to count. Who runs a piece changes no bit of what it gives.
 
-use super::team::Crew;
+use super::team::{Crew, lock};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 /// Pieces of work in order, some for each worker.
 #[derive(Debug)]
@@ -87,11 +87,6 @@ fn take<T>(piece: &Mutex<Piece<T>>, taken: Piece<T>) -> Piece<T> {
         Piece::Done => Piece::Done,
         Piece::Helped => Piece::Helped,
     }
-}
-
-/// A job that panics holds the lock of its worker's state, which no later job sees.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Crew<'_> {

@@ -62,7 +62,7 @@ impl Shared {
     /// Counts a claimed part as done and keeps the first panic.
     fn finish(&self, result: std::thread::Result<()>) {
         if let Err(panic) = result {
-            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(panic);
+            lock(&self.panic).get_or_insert(panic);
         }
         self.pending.fetch_sub(1, Ordering::Release);
     }
@@ -117,7 +117,7 @@ impl Team {
 
     /// Waits until no one else leads the team, and leads it.
     pub fn gather(&self) -> Crew<'_> {
-        Crew { team: self, _lead: self.lead.lock().unwrap_or_else(PoisonError::into_inner), crossings: None }
+        Crew { team: self, _lead: lock(&self.lead), crossings: None }
     }
 }
 
@@ -221,11 +221,16 @@ impl Crew<'_> {
             }
             wait(shared.spins, u32::MAX, done);
         }
-        let theirs = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let theirs = lock(&shared.panic).take();
         if let Some(panic) = mine.err().or(theirs) {
             resume_unwind(panic);
         }
     }
+}
+
+/// The lock, poisoned or not: a panic reaches the caller by way of the leader, and no later job sees what it left.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Waits until `ready`, spinning first, then yielding; false where it gave up after `yields`.
