@@ -222,14 +222,12 @@ impl Block<'_> {
         scores: &mut [[f32; PAGE]; R],
         keys: Range<usize>,
     ) {
-        if keys.len().is_multiple_of(2 * I::LANES) {
-            for key in keys.step_by(2 * I::LANES) {
-                self.score_vectors::<I, E, R, 2>(isa, numbers, scores, key);
-            }
-        } else {
-            for key in keys.step_by(I::LANES) {
-                self.score_vectors::<I, E, R, 1>(isa, numbers, scores, key);
-            }
+        let pairs = keys.end - keys.len() % (2 * I::LANES);
+        for key in (keys.start..pairs).step_by(2 * I::LANES) {
+            self.score_vectors::<I, E, R, 2>(isa, numbers, scores, key);
+        }
+        if pairs < keys.end {
+            self.score_vectors::<I, E, R, 1>(isa, numbers, scores, pairs);
         }
     }
 

@@ -1,9 +1,8 @@
-//! The tensors of a model, found once by name and checked against the recipe: afterwards a weight is an index into the file and a
-//! range of rows, and its bytes are the mapped ones. Only where a file holds a matrix the other way round is it turned, into memory of
-//! our own.
+//! The tensors of a model, found once by name and checked against the recipe: afterwards a weight is a place in the file, and its bytes
+//! are the mapped ones. Only where a file holds a matrix the other way round is it turned, into memory of our own.
 
 use crate::error::{Error, SessionError};
-use crate::file::ModelFile;
+use crate::file::{ModelFile, Span};
 use crate::math::normalise;
 use kinglet_models::{ExpertTensors, Norm, NormKind, Part, Projection, Rows};
 use kinglet_quant::isa::Level;
@@ -16,15 +15,15 @@ use std::sync::Arc;
 pub struct Weight {
     place: Place,
     ty: Type,
-    rows: Range<usize>,
+    rows: usize,
     cols: usize,
 }
 
 /// Where a weight's bytes are.
 #[derive(Debug, Clone)]
 enum Place {
-    /// In the file's tensor of this number.
-    Mapped(usize),
+    /// In the file.
+    Mapped(Span),
     /// Turned, in memory.
     Turned(Arc<[u8]>),
 }
@@ -61,9 +60,9 @@ impl Weight {
                 return Err(wrong_shape(part, found.shape, format!("single numbers, as a matrix of {} cannot be turned", found.ty.name())));
             }
             let turned = Place::Turned(turn(found.bytes, size, have, &ranges).into());
-            return Ok(vec![Weight { place: turned, ty: found.ty, rows: 0..rows, cols }]);
+            return Ok(vec![Weight { place: turned, ty: found.ty, rows, cols }]);
         }
-        Ok(ranges.into_iter().map(|rows| Weight { place: Place::Mapped(tensor), ty: found.ty, rows, cols }).collect())
+        Ok(ranges.into_iter().map(|rows| Weight::mapped(&tensor, found.ty, rows, cols)).collect())
     }
 
     /// The matrices of a layer's experts, `rows × cols` each.
@@ -85,11 +84,16 @@ impl Weight {
                 if experts != n || width != cols || range.len() != rows || range.end > all {
                     return Err(wrong_shape(part, found.shape, format!("[{n}, {rows}, {cols}]")));
                 }
-                let place = Place::Mapped(tensor);
                 let of = |i: usize| i * all + range.start..i * all + range.end;
-                Ok((0..n).map(|i| Weight { place: place.clone(), ty: found.ty, rows: of(i), cols }).collect())
+                Ok((0..n).map(|i| Weight::mapped(&tensor, found.ty, of(i), cols)).collect())
             }
         }
+    }
+
+    /// Some rows of a tensor, which has them.
+    fn mapped(tensor: &Span, ty: Type, rows: Range<usize>, cols: usize) -> Weight {
+        let row = row_bytes(ty, cols);
+        Weight { place: Place::Mapped(tensor.slice(rows.start * row..rows.end * row)), ty, rows: rows.len(), cols }
     }
 
     /// How it is stored.
@@ -99,7 +103,7 @@ impl Weight {
 
     /// Output features.
     pub fn rows(&self) -> usize {
-        self.rows.len()
+        self.rows
     }
 
     /// Input features.
@@ -114,19 +118,22 @@ impl Weight {
 
     /// Bytes of one row.
     pub fn row_bytes(&self) -> usize {
-        self.cols / self.ty.block_len() * self.ty.block_bytes()
+        row_bytes(self.ty, self.cols)
     }
 
     /// Its bytes as a matrix.
     pub fn matrix<'a>(&'a self, file: &'a ModelFile) -> Matrix<'a> {
-        let row = self.row_bytes();
-        let all = match &self.place {
-            Place::Mapped(tensor) => file.tensor_at(*tensor).bytes,
+        let bytes = match &self.place {
+            Place::Mapped(span) => file.bytes_at(span),
             Place::Turned(bytes) => bytes,
         };
-        let bytes = &all[self.rows.start * row..self.rows.end * row];
-        Matrix::new(self.ty, self.rows.len(), self.cols, bytes).expect("the shape was checked when the weight was found")
+        Matrix::new(self.ty, self.rows, self.cols, bytes).expect("the shape was checked when the weight was found")
     }
+}
+
+/// Bytes of a row of `cols` weights.
+fn row_bytes(ty: Type, cols: usize) -> usize {
+    cols / ty.block_len() * ty.block_bytes()
 }
 
 /// The outputs of a matrix with `cols` inputs, either of which may be several dimensions of the tensor (heads, and the width of a head).

@@ -94,8 +94,9 @@ fn tensors_are_the_mapped_bytes_with_their_rows_first() {
     assert!(furthest < 8.0 / 127.0, "8-bit blocks are as near as their step: {furthest}");
     assert_eq!(file.tensor_shape("cube"), Some(vec![2, 3, 4]));
     assert_refused!(file.tensor("cubes"), FileError::MissingTensor { .. }, "small.gguf", "`cubes`");
-    let (number, tensor) = file.find("q4").unwrap();
-    assert_eq!(file.tensor_at(number).bytes.as_ptr(), tensor.bytes.as_ptr());
+    let (span, tensor) = file.find("q4").unwrap();
+    assert_eq!(file.bytes_at(&span).as_ptr_range(), tensor.bytes.as_ptr_range());
+    assert_eq!(file.bytes_at(&span.slice(3..7)), &tensor.bytes[3..7]);
 }
 
 #[test]
