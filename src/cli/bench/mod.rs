@@ -84,7 +84,7 @@ pub struct Bench {
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     delay: u64,
 
-    /// Skip the run before the first measurement
+    /// Skip what is run before measurements
     #[arg(long)]
     no_warmup: bool,
 
@@ -129,6 +129,7 @@ impl Command for Bench {
         if tests.is_empty() {
             return Err(Failure::usage("nothing to measure: -p and -n are both 0"));
         }
+        let alone = tests.len() == 1;
         let before = Limits::measure(&tests);
         let bar = count_bar((tests.len() as u64) * u64::from(self.repetitions), "measuring");
         for repetition in 0..self.repetitions {
@@ -137,7 +138,7 @@ impl Command for Bench {
                     return Err(Failure::Interrupted);
                 }
                 std::thread::sleep(Duration::from_secs(self.delay));
-                if repetition == 0 && !self.no_warmup {
+                if !self.no_warmup && (repetition == 0 || !alone && test.is_short()) {
                     test.warm_up()?;
                 }
                 test.repeat(self.profile)?;
