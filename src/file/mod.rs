@@ -165,10 +165,7 @@ impl ModelFile {
         let map = &self.files[usize::from(entry.part)];
         map.check()?;
         match entry.stored {
-            Stored::Weights(_) => {
-                let tensor = self.weights(entry).expect("the table was checked against its files");
-                Ok((Span { part: entry.part, bytes: entry.at..entry.at + tensor.bytes.len() }, tensor))
-            }
+            Stored::Weights(_) => Ok(self.weights(entry).expect("the table was checked against its files")),
             Stored::Other(dtype) => {
                 let (file, tensor) = (map.path().to_owned(), shortened(name));
                 Err(FileError::TensorType { file, tensor, found: format!("{} holds no weights", DTYPES[usize::from(dtype)].name) })
@@ -187,13 +184,14 @@ impl ModelFile {
 
     /// All tensors that hold weights, in the order of the file (or files).
     pub fn tensors(&self) -> impl Iterator<Item = Tensor<'_>> {
-        self.table.entries().iter().filter_map(|entry| self.weights(entry))
+        self.table.entries().iter().filter_map(|entry| self.weights(entry)).map(|(_, tensor)| tensor)
     }
 
-    fn weights<'a>(&'a self, entry: &'a Entry) -> Option<Tensor<'a>> {
+    fn weights<'a>(&'a self, entry: &'a Entry) -> Option<(Span, Tensor<'a>)> {
         let Stored::Weights(ty) = entry.stored else { return None };
-        let bytes = self.files[usize::from(entry.part)].bytes().get(entry.at..entry.at.checked_add(entry.len()?)?)?;
-        Some(Tensor { name: &entry.name, ty, shape: &entry.shape, bytes })
+        let span = Span { part: entry.part, bytes: entry.at..entry.at.checked_add(entry.len()?)? };
+        let bytes = self.files[usize::from(span.part)].bytes().get(span.bytes.clone())?;
+        Some((span, Tensor { name: &entry.name, ty, shape: &entry.shape, bytes }))
     }
 
     /// All metadata in the order of the file, for people.

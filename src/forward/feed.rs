@@ -3,7 +3,7 @@
 
 use super::decoder::{Cancelled, Context, Workspace};
 use super::input::{Input, InputMut};
-use super::linear::{Arithmetic, GRAIN, Product, by_rows, late, least};
+use super::linear::{Arithmetic, GRAIN, Product, cut, late, least};
 use super::profile::{Amount, Step};
 use super::weights::Weight;
 use crate::error::Error;
@@ -183,10 +183,8 @@ impl DenseWeights {
 
     /// The rows and the columns of the middle that each worker begins with.
     fn cut(&self, rows: usize, threads: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-        let by_rows = by_rows(rows, threads);
         let late = late(rows) / self.column_bytes().max(1);
-        let (n, grain, late) = if by_rows { (rows, 1, 0) } else { (self.d_ff, GRAIN, late) };
-        cut_evenly(n, threads, grain, late).map(move |mine| if by_rows { (mine, 0..self.d_ff) } else { (0..rows, mine) })
+        cut((rows, self.d_ff), threads, cut_evenly(self.d_ff, threads, GRAIN, late))
     }
 
     /// Numbers that a worker comes to before the activation, at most.

@@ -47,8 +47,20 @@ const ROWS_EACH: usize = 192;
 
 /// Whether workers take rows of the batch each, and not outputs. Then a worker multiplies what it quantised itself, and no line goes from
 /// one core's cache to another's; but each worker unpacks all weights, for which it must have many rows.
-pub(super) fn by_rows(rows: usize, threads: usize) -> bool {
+fn by_rows(rows: usize, threads: usize) -> bool {
     threads > 1 && rows >= ROWS_EACH * threads
+}
+
+/// The rows and the columns that each worker computes of `rows` rows of `width` columns: some rows and all columns, or all rows and its own
+/// of `columns`.
+pub(super) fn cut(
+    (rows, width): (usize, usize),
+    threads: usize,
+    columns: impl Iterator<Item = Range<usize>>,
+) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    let by_rows = by_rows(rows, threads);
+    let edge = move |i| share(rows as u64, 0, i, threads) as usize;
+    columns.enumerate().map(move |(i, columns)| if by_rows { (edge(i)..edge(i + 1), 0..width) } else { (0..rows, columns) })
 }
 
 /// How products are computed.
@@ -247,9 +259,8 @@ impl Product {
 
     /// The rows and the outputs that each worker computes: some rows, or outputs whose weights take nearly equal numbers of bytes.
     fn cut(&self, rows: usize, threads: usize) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-        let by_rows = by_rows(rows, threads);
-        let edge = move |i| if by_rows { share(rows as u64, 0, i, threads) as usize } else { self.edge(rows, i, threads) };
-        (0..threads).map(move |i| edge(i)..edge(i + 1)).map(move |mine| if by_rows { (mine, 0..self.outputs) } else { (0..rows, mine) })
+        let edge = move |i| self.edge(rows, i, threads);
+        cut((rows, self.outputs), threads, (0..threads).map(move |i| edge(i)..edge(i + 1)))
     }
 
     /// The number of outputs before those of worker `i`, who computes them for `rows` rows.

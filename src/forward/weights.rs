@@ -92,8 +92,9 @@ impl Weight {
 
     /// Some rows of a tensor, which has them.
     fn mapped(tensor: &Span, ty: Type, rows: Range<usize>, cols: usize) -> Weight {
-        let row = row_bytes(ty, cols);
-        Weight { place: Place::Mapped(tensor.slice(rows.start * row..rows.end * row)), ty, rows: rows.len(), cols }
+        let bytes_before = |row: usize| ty.bytes_for(row * cols).expect("a tensor's rows are whole blocks");
+        let place = Place::Mapped(tensor.slice(bytes_before(rows.start)..bytes_before(rows.end)));
+        Weight { place, ty, rows: rows.len(), cols }
     }
 
     /// How it is stored.
@@ -118,7 +119,7 @@ impl Weight {
 
     /// Bytes of one row.
     pub fn row_bytes(&self) -> usize {
-        row_bytes(self.ty, self.cols)
+        self.cols / self.ty.block_len() * self.ty.block_bytes()
     }
 
     /// Its bytes as a matrix.
@@ -129,11 +130,6 @@ impl Weight {
         };
         Matrix::new(self.ty, self.rows, self.cols, bytes).expect("the shape was checked when the weight was found")
     }
-}
-
-/// Bytes of a row of `cols` weights.
-fn row_bytes(ty: Type, cols: usize) -> usize {
-    cols / ty.block_len() * ty.block_bytes()
 }
 
 /// The outputs of a matrix with `cols` inputs, either of which may be several dimensions of the tensor (heads, and the width of a head).

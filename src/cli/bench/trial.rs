@@ -71,10 +71,11 @@ impl<'a> Test<'a> {
         Ok(())
     }
 
-    /// Whether a run is so short that what other tests' runs left counts in it: on a virtual machine whose host takes away what was not
-    /// used for two seconds, two threads took a fourth longer for a prompt of 512 tokens than when they were just warmed up.
+    /// Whether the last run was so short that what other tests' runs left counts in the next one: on a virtual machine whose host takes
+    /// away what was not used for two seconds, two threads took a fourth longer for a prompt of 512 tokens than when they were just
+    /// warmed up.
     pub fn is_short(&self) -> bool {
-        self.samples.last().is_none_or(|last| *last < Duration::from_secs(2))
+        self.samples.last().is_some_and(|last| *last < Duration::from_secs(2))
     }
 
     /// One run more, whose steps are measured where `profile`.
