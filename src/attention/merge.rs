@@ -3,7 +3,8 @@
 //! outputs, so that a long cache costs little beside reading it.
 
 use super::TILE;
-use super::tile::{Partial, exponentiate};
+use super::softmax::exponentiate;
+use super::tile::Partial;
 use kinglet_quant::isa::{Isa, Op};
 use std::ops::Range;
 

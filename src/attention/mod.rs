@@ -7,6 +7,7 @@ mod apart;
 mod element;
 mod merge;
 mod slots;
+mod softmax;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -14,7 +15,7 @@ mod tile;
 pub use element::{BLOCK, CacheType, Numbers, Part};
 pub use merge::{Merge, partial_in, partial_len};
 pub use slots::{Content, Slots, View};
-pub use tile::{Attend, Partial};
+pub use tile::{Attend, Partial, rows_together};
 
 /// Keys that share one partial softmax; the tokens of a cache page.
 pub const PAGE: usize = 128;

@@ -1,6 +1,7 @@
 //! The tile against the equation in f64, on every ISA level, and the laws that its order of sums promises.
 
-use super::{Attend, BLOCK, CacheType, Content, Merge, Numbers, PAGE, Part, Partial, Slots, TILE, View};
+use super::tile::TOGETHER;
+use super::{Attend, BLOCK, CacheType, Content, Merge, Numbers, PAGE, Part, Partial, Slots, TILE, View, rows_together};
 use crate::position::{DistanceBias, Relative};
 use half::f16;
 use kinglet_quant::isa::Level;
@@ -108,9 +109,22 @@ impl Head {
         Head { kind, d, keys, values, pages }
     }
 
-    /// (maxima, sums, outputs) of rows `q` over `pages`.
+    /// (maxima, sums, outputs) of rows `q` over `pages`, which are the same however many rows share a load.
     fn attend(&self, level: Level, q: &[Vec<f32>], views: &[View], extras: Extras<'_>, pages: Range<usize>) -> [Vec<f32>; 3] {
-        let q: Vec<f32> = q.concat();
+        let [few, many] = TOGETHER.map(|together| self.attend_together(level, together, &q.concat(), views, extras, pages.clone()));
+        assert_eq!(few, many, "{level}");
+        few
+    }
+
+    fn attend_together(
+        &self,
+        level: Level,
+        together: usize,
+        q: &[f32],
+        views: &[View],
+        extras: Extras<'_>,
+        pages: Range<usize>,
+    ) -> [Vec<f32>; 3] {
         let n = views.len();
         let (mut max, mut sum, mut out) = (vec![0.0; n], vec![0.0; n], vec![0.0; n * self.d]);
         let mut partial = Partial { max: &mut max, sum: &mut sum, out: &mut out };
@@ -118,7 +132,7 @@ impl Head {
         let page = |page: usize| (self.pages[page].0.part(self.kind), self.pages[page].1.part(self.kind));
         let Extras { softcap, bias, by_query, by_key } = extras;
         let content = (by_query.is_some() || by_key.is_some()).then_some(Content { q: &q, by_query, by_key });
-        level.run_vectors(Attend { q: &q, width: self.d, views, softcap, slots: Slots { bias, content }, pages, page, partial });
+        level.run_vectors(Attend { q, width: self.d, views, together, softcap, slots: Slots { bias, content }, pages, page, partial });
         [max, sum, out]
     }
 
@@ -252,7 +266,8 @@ fn far_along_a_stream_a_bias_is_what_it_is_at_its_beginning() {
         partial.clear();
         let page = |page: usize| (head.pages[page - far / PAGE].0.part(head.kind), head.pages[page - far / PAGE].1.part(head.kind));
         let (slots, pages) = (Slots { bias: Some(&slopes), content: None }, far / PAGE..far / PAGE + 2);
-        level.run_vectors(Attend { q: &flat, width: 64, views: &moved, softcap: None, slots, pages, page, partial });
+        let (views, together, softcap) = (&moved[..], rows_together(), None);
+        level.run_vectors(Attend { q: &flat, width: 64, views, together, softcap, slots, pages, page, partial });
         assert_eq!(here, [max, sum, out], "{level}");
     }
 }
@@ -262,8 +277,8 @@ proptest! {
 
     #[test]
     fn a_row_gives_the_same_bits_alone_and_beside_others(
-        tokens in 8usize..400,
-        rows in 1usize..8,
+        tokens in 28usize..400,
+        rows in 1usize..28,
         window in 1usize..500,
         kind in proptest::sample::select(&CacheType::ALL[..]),
     ) {

@@ -14,17 +14,38 @@
 use super::apart::{ByKey, Scores, Values};
 use super::element::{BLOCK, Element, Numbers, Part, Q4, Q8, Run};
 use super::slots::{Slots, View, add_bias, add_by_query};
+use super::softmax::{exponentials, largest, merge_sums};
 use super::{PAGE, TILE};
 use crate::position::Relative;
 use half::f16;
-use kinglet_quant::isa::{Isa, Op};
+use kinglet_quant::isa::{Isa, Op, converts_apart};
 use std::ops::Range;
 
-/// Query rows that share each load of a key or a value: with two vectors of keys they are 12 sums, as many as AVX2's registers hold.
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Query rows that share each load of a key or a value: with two vectors of keys they are 12 sums, as many as AVX2's registers hold, with
+/// four of 512 bits 24, of 32 registers ([`wide`]).
 const ROWS: usize = 6;
 
-/// The same where there are 32 registers and each holds a whole tile of keys.
+/// The same with two vectors of 512 bits: 24 sums too.
 const MANY_ROWS: usize = 12;
+
+/// What [`Attend::together`] may be.
+#[cfg(test)]
+pub(super) const TOGETHER: [usize; 2] = [ROWS, MANY_ROWS];
+
+/// How many query rows of a prompt had better share each load on this CPU, where registers are 32 of 512 bits; the bits are the same.
+/// Twelve halve the conversions from f16, which Intel's cores do on the multipliers' ports; six halve the broadcasts.
+pub fn rows_together() -> usize {
+    if converts_apart() { ROWS } else { MANY_ROWS }
+}
+
+/// Whether `rows` rows take four vectors of keys, or of a value's dimensions, at a time.
+#[inline(always)]
+fn wide<I: Isa>(rows: usize) -> bool {
+    I::LANES == TILE && rows <= ROWS
+}
 
 /// The softmax of some of a row's keys, not yet divided by its sum: `o / l` is the row's output.
 #[derive(Debug)]
@@ -46,39 +67,6 @@ impl Partial<'_> {
     }
 }
 
-/// Merges the maxima and sums of further keys into those of `R` rows; returns what the rows' earlier outputs and theirs are multiplied by.
-/// One exponential serves all rows, of which there are no more than keys in a tile.
-#[inline(always)]
-fn merge_sums<I: Isa, const R: usize>(isa: I, max: &mut [f32], sum: &mut [f32], further: [(f32, f32); R]) -> ([f32; R], [f32; R]) {
-    let mut new = [0f32; R];
-    let (mut mine, mut theirs) = ([0f32; TILE], [0f32; TILE]);
-    for r in 0..R {
-        new[r] = max[r].max(further[r].0);
-        (mine[r], theirs[r]) = (max[r] - new[r], further[r].0 - new[r]);
-    }
-    exponentiate(isa, R, [&mut mine, &mut theirs]);
-    let (mut a, mut b) = ([1f32; R], [0f32; R]);
-    for r in 0..R {
-        // A row that sees none of them stays as it is.
-        if further[r].0 != f32::NEG_INFINITY {
-            (a[r], b[r]) = (mine[r], theirs[r]);
-            (max[r], sum[r]) = (new[r], sum[r] * a[r] + further[r].1 * b[r]);
-        }
-    }
-    (a, b)
-}
-
-/// The exponentials of the first `n` numbers of each: what is multiplied when softmaxes are merged.
-#[inline(always)]
-pub(super) fn exponentiate<I: Isa>(isa: I, n: usize, differences: [&mut [f32; TILE]; 2]) {
-    for of in differences {
-        for at in (0..n).step_by(I::LANES) {
-            let factors = isa.exp(isa.load(&of[at..]));
-            isa.store(&mut of[at..], factors);
-        }
-    }
-}
-
 /// Query rows of one key/value head against some of its pages, merged into `partial`.
 #[derive(Debug)]
 pub struct Attend<'a, P> {
@@ -88,6 +76,8 @@ pub struct Attend<'a, P> {
     pub width: usize,
     /// What each row sees.
     pub views: &'a [View],
+    /// See [`rows_together`].
+    pub together: usize,
     /// `cap · tanh(score / cap)`.
     pub softcap: Option<f32>,
     /// What position adds to scores.
@@ -105,7 +95,7 @@ impl<'p, P: Fn(usize) -> (Part<'p>, Part<'p>)> Op for Attend<'_, P> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Attend { q, width, views, softcap, slots, pages, page, partial } = self;
+        let Attend { q, width, views, together, softcap, slots, pages, page, partial } = self;
         for index in pages {
             let start = index * PAGE;
             if views.iter().all(|view| view.keys.end <= start || view.keys.start >= start + PAGE) {
@@ -117,7 +107,7 @@ impl<'p, P: Fn(usize) -> (Part<'p>, Part<'p>)> Op for Attend<'_, P> {
                 let slots = slots.rows_from(row, width);
                 let block = Block { start, q: &q[row * width..], width, keys, values, views: &views[row..], softcap, slots };
                 let n = match views.len() - row {
-                    MANY_ROWS.. if I::LANES == TILE => MANY_ROWS,
+                    MANY_ROWS.. if I::LANES == TILE && together == MANY_ROWS => MANY_ROWS,
                     ROWS.. => ROWS,
                     5 => 4,
                     left => left,
@@ -222,12 +212,17 @@ impl Block<'_> {
         scores: &mut [[f32; PAGE]; R],
         keys: Range<usize>,
     ) {
-        let pairs = keys.end - keys.len() % (2 * I::LANES);
-        for key in (keys.start..pairs).step_by(2 * I::LANES) {
-            self.score_vectors::<I, E, R, 2>(isa, numbers, scores, key);
+        let mut key = keys.start;
+        while wide::<I>(R) && key + 4 * I::LANES <= keys.end {
+            self.score_vectors::<I, E, R, 4>(isa, numbers, scores, key);
+            key += 4 * I::LANES;
         }
-        if pairs < keys.end {
-            self.score_vectors::<I, E, R, 1>(isa, numbers, scores, pairs);
+        while key + 2 * I::LANES <= keys.end {
+            self.score_vectors::<I, E, R, 2>(isa, numbers, scores, key);
+            key += 2 * I::LANES;
+        }
+        if key < keys.end {
+            self.score_vectors::<I, E, R, 1>(isa, numbers, scores, key);
         }
     }
 
@@ -241,21 +236,26 @@ impl Block<'_> {
         key: usize,
     ) {
         let d = self.width;
-        let place = |w: usize| (key + w * I::LANES) / TILE * TILE * d / E::PER_NUMBER + (key + w * I::LANES) % TILE;
-        let lanes: [&[E::Number]; W] = std::array::from_fn(|w| &numbers[place(w)..]);
+        // A vector of keys is part of a tile, whose dimensions are lines.
+        let lines: [&[[E::Number; TILE]]; W] = std::array::from_fn(|w| {
+            let tile = (key + w * I::LANES) / TILE;
+            &numbers[tile * TILE * d / E::PER_NUMBER..].as_chunks().0[..d / E::PER_NUMBER]
+        });
+        let fetched = (W * I::LANES * E::BYTES / LINE).max(1);
         // Where blocks have no scales, the whole head is one block.
         let block = if E::SCALED { BLOCK } else { d };
         let n = block / E::PER_NUMBER;
         let mut sums = [[isa.splat(0.0); R]; W];
         for base in (0..d).step_by(block) {
+            let first = base / E::PER_NUMBER;
+            let lines: [&[[E::Number; TILE]]; W] = std::array::from_fn(|w| &lines[w][first..][..n]);
             let mut of_block = if E::SCALED { [[isa.splat(0.0); R]; W] } else { sums };
             for half in 0..E::PER_NUMBER {
                 let q: [&[f32]; R] = std::array::from_fn(|r| &self.q[r * d + base + half * n..][..n]);
                 for i in 0..n {
-                    let line = base / E::PER_NUMBER + i;
-                    let at = line * TILE;
-                    isa.prefetch(self.keys.then, (key * d / E::PER_NUMBER + line * W * I::LANES) * E::BYTES, 1, false);
-                    let k: [I::F; W] = std::array::from_fn(|w| E::load(isa, &lanes[w][at..], half));
+                    let then = (key * d / E::PER_NUMBER + (first + i) * W * I::LANES) * E::BYTES;
+                    isa.prefetch(self.keys.then, then, fetched, false);
+                    let k: [I::F; W] = std::array::from_fn(|w| E::load(isa, &lines[w][i][(key + w * I::LANES) % TILE..], half));
                     for r in 0..R {
                         let q = isa.splat(q[r][i]);
                         for w in 0..W {
@@ -361,6 +361,11 @@ impl Block<'_> {
     ) {
         let mut scaled = [[0f32; PAGE]; R];
         let mut at = 0;
+        while wide::<I>(R) && (!E::SCALED || 4 * I::LANES <= BLOCK) && at + 4 * I::LANES <= self.width {
+            let p = if E::SCALED { self.scale_weights(isa, p, &mut scaled, keys.clone(), at) } else { p };
+            self.value_vectors::<I, E, R, 4>(isa, (numbers, p), keys.clone(), (a, b), at, out);
+            at += 4 * I::LANES;
+        }
         while at + 2 * I::LANES <= self.width {
             let p = if E::SCALED { self.scale_weights(isa, p, &mut scaled, keys.clone(), at) } else { p };
             self.value_vectors::<I, E, R, 2>(isa, (numbers, p), keys.clone(), (a, b), at, out);
@@ -417,15 +422,21 @@ impl Block<'_> {
         out: &mut [f32],
     ) {
         let d = self.width;
-        let run = Run::of_values::<E>(at, d);
+        // The vectors' two halves, which may lie in two blocks.
+        let second = at + W / 2 * I::LANES;
+        let (low, high) = (Run::of_values::<E>(at, d), Run::of_values::<E>(second, d));
+        let rows = |run: Run| numbers[run.at(keys.start)..run.at(keys.end)].chunks_exact(run.width);
         // Two halves of a byte are 16 dimensions apart.
         let place = |dim: usize| if E::PER_NUMBER == 2 { (dim % 16, dim % BLOCK / 16) } else { (dim % BLOCK, 0) };
         let mut sums = [[isa.splat(0.0); R]; W];
-        for (key, values) in keys.clone().zip(numbers[run.at(keys.start)..run.at(keys.end)].chunks_exact(run.width)) {
-            isa.prefetch(self.values.then, (run.at(key) + place(at).0) * E::BYTES, 1, false);
+        for (key, (in_low, in_high)) in keys.clone().zip(rows(low).zip(rows(high))) {
+            isa.prefetch(self.values.then, (low.at(key) + place(at).0) * E::BYTES, 1, false);
+            if W * I::LANES > BLOCK {
+                isa.prefetch(self.values.then, (high.at(key) + place(second).0) * E::BYTES, 1, false);
+            }
             let v: [I::F; W] = std::array::from_fn(|w| {
                 let (place, half) = place(at + w * I::LANES);
-                E::load(isa, &values[place..], half)
+                E::load(isa, &(if w < W.div_ceil(2) { in_low } else { in_high })[place..], half)
             });
             for r in 0..R {
                 // A page's keys are below its length, which the compiler can't know.
@@ -442,30 +453,4 @@ impl Block<'_> {
             }
         }
     }
-}
-
-/// The largest of whole tiles of scores.
-#[inline(always)]
-fn largest<I: Isa>(isa: I, scores: &[f32]) -> f32 {
-    let mut top = isa.splat(f32::NEG_INFINITY);
-    for lane in scores.chunks_exact(I::LANES) {
-        top = isa.max(top, isa.load(lane));
-    }
-    isa.reduce_max(top)
-}
-
-/// Turns scores, whole tiles of them, into `exp(score − max)`; returns the sum, which is added up in sixteen sums by the key's number on
-/// every level. A row that sees nothing, whose maximum is `−∞`, gives 0 and zeros.
-#[inline(always)]
-fn exponentials<I: Isa>(isa: I, scores: &mut [f32], max: f32) -> f32 {
-    let base = isa.splat(if max == f32::NEG_INFINITY { 0.0 } else { max });
-    let mut sums = [isa.splat(0.0); 2];
-    for sixteen in scores.chunks_exact_mut(16) {
-        for (lane, sum) in sixteen.chunks_exact_mut(I::LANES).zip(&mut sums) {
-            let p = isa.exp(isa.sub(isa.load(lane), base));
-            *sum = isa.add(*sum, p);
-            isa.store(lane, p);
-        }
-    }
-    isa.reduce_add(isa.add(sums[0], sums[1]))
 }

@@ -2,7 +2,7 @@
 //! tile as a forward pass sends them, beside the equation in f64.
 
 use super::heads::{LayerHeads, Turning, entropy, softmax};
-use crate::attention::{Attend, CacheType, PAGE, Partial, Slots, View};
+use crate::attention::{Attend, CacheType, PAGE, Partial, Slots, View, rows_together};
 use crate::kv::Page;
 use kinglet_quant::isa::Level;
 
@@ -114,6 +114,7 @@ fn tile(heads: &LayerHeads, (q, k): (&[f32], &[f32]), level: Level) -> Vec<f32> 
             q: &q,
             width: d,
             views: &views,
+            together: rows_together(),
             softcap: attention.softcap,
             slots: Slots { bias: heads.bias.as_ref(), content: None },
             pages: 0..pages.len(),

@@ -13,7 +13,7 @@ use super::linear::Arithmetic;
 use super::positions::LayerPositions;
 use super::profile::Amount;
 use super::tap::Heads;
-use crate::attention::{Attend, Content, Merge, PAGE, Part, Partial, Slots, View, partial_in, partial_len};
+use crate::attention::{Attend, Content, Merge, PAGE, Part, Partial, Slots, View, partial_in, partial_len, rows_together};
 use crate::kv::{CacheFormat, CacheType, LayerCache, LayerShape, PageSlot, Sight};
 use crate::math::hadamard;
 use crate::parallel::{Crew, Pieces, cut_by_cost, taper};
@@ -433,6 +433,7 @@ impl AttentionStep<'_> {
             q,
             width: self.stored(),
             views,
+            together: rows_together(),
             softcap: self.attention.softcap,
             slots: Slots { bias: self.positions.bias, content },
             pages: item.pages.clone(),

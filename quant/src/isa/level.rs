@@ -8,6 +8,8 @@ use super::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 use super::{DotProd, I8mm, Neon};
 use super::{Isa, Op, Scalar};
 use std::fmt;
+#[cfg(target_arch = "x86_64")]
+use std::sync::LazyLock;
 
 /// An instruction-set level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +51,23 @@ pub enum LevelError {
 
 fn names(levels: &[Level]) -> String {
     levels.iter().map(|level| level.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether this CPU converts f16 to f32 on other ports than those that multiply, as AMD's do and Intel's don't: what a kernel had better
+/// save differs.
+#[cfg(target_arch = "x86_64")]
+pub fn converts_apart() -> bool {
+    static AMD: LazyLock<bool> = LazyLock::new(|| {
+        let vendor = std::arch::x86_64::__cpuid(0);
+        [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).as_flattened() == b"AuthenticAMD"
+    });
+    *AMD
+}
+
+/// Whether this CPU converts f16 to f32 on other ports than those that multiply: not known of ARM's.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn converts_apart() -> bool {
+    false
 }
 
 impl Level {

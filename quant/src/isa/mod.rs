@@ -56,7 +56,7 @@ mod ymm;
 #[cfg(target_arch = "x86_64")]
 mod zmm;
 
-pub use level::{Level, LevelError};
+pub use level::{Level, LevelError, converts_apart};
 pub use rows::Rows;
 pub use scalar::Scalar;
 #[cfg(target_arch = "aarch64")]
