@@ -131,7 +131,7 @@ impl Head {
         partial.clear();
         let page = |page: usize| (self.pages[page].0.part(self.kind), self.pages[page].1.part(self.kind));
         let Extras { softcap, bias, by_query, by_key } = extras;
-        let content = (by_query.is_some() || by_key.is_some()).then_some(Content { q: &q, by_query, by_key });
+        let content = (by_query.is_some() || by_key.is_some()).then_some(Content { q, by_query, by_key });
         level.run_vectors(Attend { q, width: self.d, views, together, softcap, slots: Slots { bias, content }, pages, page, partial });
         [max, sum, out]
     }

@@ -7,6 +7,7 @@ use super::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 #[cfg(target_arch = "aarch64")]
 use super::{DotProd, I8mm, Neon};
 use super::{Isa, Op, Scalar};
+use crate::kernel::LINE;
 use std::fmt;
 #[cfg(target_arch = "x86_64")]
 use std::sync::LazyLock;
@@ -70,6 +71,18 @@ pub fn converts_apart() -> bool {
     false
 }
 
+/// What [`Level::fetch`] asks for.
+struct Fetch<'a>(&'a [u8]);
+
+impl Op for Fetch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        isa.prefetch(self.0, 0, self.0.len().div_ceil(LINE), true);
+    }
+}
+
 impl Level {
     /// All levels, of each kind of CPU the best last.
     pub const ALL: [Level; 8] =
@@ -124,6 +137,12 @@ impl Level {
             Level::I8mm => I8mm::new().is_some(),
             _ => false,
         }
+    }
+
+    /// Asks for bytes that are read soon, into the first cache: for what a CPU's own prefetchers can't see coming.
+    #[inline]
+    pub fn fetch(self, bytes: &[u8]) {
+        self.run_vectors(Fetch(bytes));
     }
 
     /// Runs `op`, which multiplies no bytes, with this level's vectors: it is compiled once for each width, not for each level.
