@@ -9,6 +9,8 @@
 
 mod heads;
 
+pub use heads::fetch_places;
+
 use super::batch::{Rows, Span, Standing};
 use super::layer::QkNormWeights;
 use super::linear::Arithmetic;

@@ -1,7 +1,7 @@
 //! The forward pass: a batch of rows goes through the layers, most of them `x += post(attend(norm(x))); x += post(feed(norm(x)))`, and the
 //! rows that need logits go on to the output matrix. One pass serves prefill, decode and any mixture of sequences.
 
-use super::attend::{AttentionScratch, AttentionStep};
+use super::attend::{AttentionScratch, AttentionStep, fetch_places};
 use super::batch::{Rows, Segment};
 use super::convolve::Convolution;
 use super::embed::Embedding;
@@ -341,6 +341,7 @@ impl Decoder {
         let &Place { layer, index, ref positions, .. } = place;
         let arithmetic = self.arithmetic;
         work.qkv.resize(rows.len() * layer.qkv.outputs(), 0.0);
+        fetch_places(arithmetic.level(), rows, caches);
         layer.qkv.run(context.crew, context.file, arithmetic, &work.input, context.scratch, &mut work.qkv);
         layer.clip(&mut work.qkv);
         layer.norm_whole_vectors(arithmetic, &mut work.qkv);

@@ -124,6 +124,11 @@ impl LayerCache {
         }
     }
 
+    /// The bytes that the token at `position`, whose page is held, is stored in, and others of their cache lines.
+    pub fn places(&self, position: usize) -> impl Iterator<Item = &[u8]> {
+        self.page(position / PAGE).places(position % PAGE)
+    }
+
     /// The parts of all pages that hold tokens of `positions`, page by page and head by head, to be written. Pages that a fork shares are
     /// copied first.
     pub fn slots_mut(&mut self, positions: Range<usize>) -> Vec<PageSlot<'_>> {

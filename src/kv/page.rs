@@ -76,6 +76,18 @@ impl Page {
         self.memory[head * self.head.bytes()..][..self.head.bytes()].split_at(key_scales + keys)
     }
 
+    /// The bytes that the page's token `token` is stored in, but for scales: head by head its tile of keys, and its value in each block.
+    pub fn places(&self, token: usize) -> impl Iterator<Item = &[u8]> {
+        let [key_scales, keys, value_scales, values] = self.head.lens;
+        let (of_tile, of_block) = (keys / (PAGE / TILE), self.head.values.number_bytes(BLOCK));
+        self.memory.chunks_exact(self.head.bytes()).flat_map(move |head| {
+            let (of_keys, rest) = head[key_scales..].split_at(keys);
+            let blocks = rest[value_scales..][..values].chunks_exact(PAGE * of_block);
+            let values = blocks.map(move |block| &block[token * of_block..][..of_block]);
+            std::iter::once(&of_keys[token / TILE * of_tile..][..of_tile]).chain(values)
+        })
+    }
+
     /// Writes all numbers, little-endian.
     ///
     /// # Errors
@@ -270,6 +282,25 @@ mod tests {
                         assert!((got - want).abs() <= within, "{keys:?}/{values:?} {position} {i}: {got} is not {want}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_is_stored_in_its_places() {
+        let x = [1.5; 64];
+        for kind in CacheType::ALL {
+            let mut page = Page::new((kind, kind), 2, 64);
+            for token in [0, 17, 127] {
+                let before = page.memory.to_vec();
+                page.slots_mut(0).for_each(|mut slot| slot.write(token, &x, &x));
+                let start = page.memory.as_ptr().addr();
+                let place = |bytes: &[u8]| bytes.as_ptr().addr() - start..bytes.as_ptr().addr() - start + bytes.len();
+                let places: Vec<Range<usize>> = page.places(token).map(place).collect();
+                let elsewhere = |at: &usize| before[*at] != page.memory[*at] && !places.iter().any(|place| place.contains(at));
+                let scales = 2 * 2 * kind.scale_bytes(64);
+                assert!((0..before.len()).filter(elsewhere).count() <= scales, "{kind:?} {token}");
+                assert_ne!(before, *page.memory, "{kind:?} {token}");
             }
         }
     }

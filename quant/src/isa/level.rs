@@ -72,14 +72,17 @@ pub fn converts_apart() -> bool {
 }
 
 /// What [`Level::fetch`] asks for.
-struct Fetch<'a>(&'a [u8]);
+struct Fetch<'a> {
+    bytes: &'a [u8],
+    near: bool,
+}
 
 impl Op for Fetch<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        isa.prefetch(self.0, 0, self.0.len().div_ceil(LINE), true);
+        isa.prefetch(self.bytes, 0, self.bytes.len().div_ceil(LINE), self.near);
     }
 }
 
@@ -139,10 +142,11 @@ impl Level {
         }
     }
 
-    /// Asks for bytes that are read soon, into the first cache: for what a CPU's own prefetchers can't see coming.
+    /// Asks for bytes that are used soon, into the first cache (`near`) or the second one, where a CPU's own prefetchers can't see them
+    /// coming.
     #[inline]
-    pub fn fetch(self, bytes: &[u8]) {
-        self.run_vectors(Fetch(bytes));
+    pub fn fetch(self, bytes: &[u8], near: bool) {
+        self.run_vectors(Fetch { bytes, near });
     }
 
     /// Runs `op`, which multiplies no bytes, with this level's vectors: it is compiled once for each width, not for each level.

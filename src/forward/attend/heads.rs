@@ -3,17 +3,31 @@
 
 use super::{AttentionScratch, AttentionStep, Item};
 use crate::attention::{PAGE, View};
-use crate::forward::batch::Standing;
+use crate::forward::batch::{Rows, Standing};
 use crate::forward::positions::LayerPositions;
 use crate::forward::tap::Heads;
 use crate::kv::{CacheFormat, CacheType, LayerCache, PageSlot, Sight};
 use crate::math::hadamard;
 use crate::parallel::{Crew, Pieces};
+use kinglet_quant::isa::Level;
 use std::ops::Range;
 use zerocopy::IntoBytes;
 
+/// Rows whose keys and values are stored by the whole team; the leader is faster with fewer.
+const MANY_ROWS: usize = 8;
+
 /// How far ahead a row's queries are asked for while they are packed: they lie some KB apart.
 const ROWS_AHEAD: usize = 3;
+
+/// Asks for the places in `caches`, one for each span, where few rows' keys and values will be stored: the weights of the token before have
+/// driven them out of the CPU's caches.
+pub fn fetch_places(level: Level, rows: &Rows, caches: &[&mut LayerCache]) {
+    if rows.len() < MANY_ROWS {
+        for (span, cache) in rows.spans().iter().zip(caches) {
+            cache.places(span.positions().start).for_each(|place| level.fetch(place, false));
+        }
+    }
+}
 
 impl AttentionStep<'_> {
     /// Stores the batch's keys and values in the caches of its sequences, one for each span.
@@ -22,7 +36,7 @@ impl AttentionStep<'_> {
         for (index, (span, cache)) in self.rows.spans().iter().zip(caches).enumerate() {
             slots.extend(cache.slots_mut(span.positions()).into_iter().map(|slot| (index, slot)));
         }
-        if self.rows.len() < 8 {
+        if self.rows.len() < MANY_ROWS {
             self.store_slots(&mut slots);
         } else {
             let mut pieces = Pieces::for_workers(crew.threads());
@@ -120,7 +134,7 @@ impl AttentionStep<'_> {
                 let queries = &self.qkv[row * self.width()..][..self.attention.n_heads * d];
                 if row + ROWS_AHEAD < self.rows.len() {
                     let later = &self.qkv[(row + ROWS_AHEAD) * self.width()..][kv_head * group * d..][..group * d];
-                    self.arithmetic.level().fetch(later.as_bytes());
+                    self.arithmetic.level().fetch(later.as_bytes(), true);
                 }
                 let Sight { keys, at } = self.sight(&self.rows.spans()[item.span], row, item.standing);
                 for (head, q) in (kv_head * group..(kv_head + 1) * group).zip(&mut packed) {
