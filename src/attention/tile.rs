@@ -24,8 +24,8 @@ use std::ops::Range;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Query rows that share each load of a key or a value: with two vectors of keys they are 12 sums, as many as AVX2's registers hold, with
-/// four of 512 bits 24, of 32 registers ([`wide`]).
+/// Query rows that share each load of a key or a value: with two vectors of keys they are 12 sums, as many as AVX2's registers hold; with
+/// four of 512 bits ([`wide`]) 24, of 32 registers.
 const ROWS: usize = 6;
 
 /// The same with two vectors of 512 bits: 24 sums too.
@@ -361,8 +361,8 @@ impl Block<'_> {
     ) {
         let mut scaled = [[0f32; PAGE]; R];
         let mut at = 0;
-        while wide::<I>(R) && (!E::SCALED || 4 * I::LANES <= BLOCK) && at + 4 * I::LANES <= self.width {
-            let p = if E::SCALED { self.scale_weights(isa, p, &mut scaled, keys.clone(), at) } else { p };
+        // Two blocks of values would need weights scaled for each.
+        while wide::<I>(R) && !E::SCALED && at + 4 * I::LANES <= self.width {
             self.value_vectors::<I, E, R, 4>(isa, (numbers, p), keys.clone(), (a, b), at, out);
             at += 4 * I::LANES;
         }
