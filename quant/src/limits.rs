@@ -1,8 +1,8 @@
 //! What this machine can do at most: integer and f32 multiply-accumulates of one thread, and reading memory. Measured in the same run as
 //! a kernel or a model, they say how far from the limit it is, whatever else the machine is doing.
 
-use crate::isa::{Isa, Level, Op};
-use crate::kernel::{AHEAD, LINE};
+use crate::isa::{Isa, LINE, Level, Op};
+use crate::kernel::AHEAD;
 use std::hint::black_box;
 use std::time::Instant;
 

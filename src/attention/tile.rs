@@ -18,11 +18,8 @@ use super::softmax::{exponentials, largest, merge_sums};
 use super::{PAGE, TILE};
 use crate::position::Relative;
 use half::f16;
-use kinglet_quant::isa::{Isa, Op, converts_apart};
+use kinglet_quant::isa::{Isa, LINE, Op, converts_apart};
 use std::ops::Range;
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 /// Query rows that share each load of a key or a value: with two vectors of keys they are 12 sums, as many as AVX2's registers hold; with
 /// four of 512 bits ([`wide`]) 24, of 32 registers.

@@ -6,8 +6,7 @@ use super::avx_vnni::model::AvxVnniModel;
 use super::{Avx2, Avx512, Avx512Vnni, AvxVnni};
 #[cfg(target_arch = "aarch64")]
 use super::{DotProd, I8mm, Neon};
-use super::{Isa, Op, Scalar};
-use crate::kernel::LINE;
+use super::{Isa, LINE, Op, Scalar};
 use std::fmt;
 #[cfg(target_arch = "x86_64")]
 use std::sync::LazyLock;

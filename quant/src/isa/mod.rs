@@ -66,6 +66,9 @@ pub use {avx_vnni::AvxVnni, avx2::Avx2, avx512::Avx512, avx512_vnni::Avx512Vnni}
 
 use half::{bf16, f16};
 
+/// Bytes in a cache line.
+pub const LINE: usize = 64;
+
 /// A computation that is compiled once for every level.
 pub trait Op {
     /// What it computes.

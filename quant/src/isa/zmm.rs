@@ -4,7 +4,7 @@
 //! array references of their full size.
 
 use super::bytes::ByteProducts;
-use super::{Isa, Level, Op, Rows};
+use super::{Isa, LINE, Level, Op, Rows};
 use half::{bf16, f16};
 use std::arch::x86_64::*;
 
@@ -375,7 +375,7 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
     #[inline(always)]
     fn prefetch(self, bytes: &[u8], at: usize, lines: usize, near: bool) {
         for line in 0..lines {
-            let line = bytes.as_ptr().wrapping_add(at + 64 * line).cast();
+            let line = bytes.as_ptr().wrapping_add(at + LINE * line).cast();
             unsafe { if near { _mm_prefetch::<_MM_HINT_T0>(line) } else { _mm_prefetch::<_MM_HINT_T1>(line) } }
         }
     }

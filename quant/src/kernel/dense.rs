@@ -3,12 +3,12 @@
 //! The one order of accumulation: sixteen sums, `sum[k mod 16] = fma(w[k], x[k], sum[k mod 16])` for k in order, then the upper half is
 //! added to the lower until one is left. Rows that end before a multiple of 16 are filled with zeros.
 
-use super::direct::{AHEAD, LINE, TWICE};
+use super::direct::{AHEAD, TWICE};
 use super::output::{Output, Write};
 use super::{Batch, Input};
 use crate::columns::ColumnsMut;
 use crate::format::Type;
-use crate::isa::{Isa, Level, Op};
+use crate::isa::{Isa, LINE, Level, Op};
 use crate::matrix::Matrix;
 use std::marker::PhantomData;
 

@@ -5,7 +5,7 @@ use super::activations::Block;
 use super::block::{Weights, multiply_block};
 use super::lanes::{Lanes, Lanes32, Sink};
 use super::output::Output;
-use crate::isa::{Isa, Op, Rows};
+use crate::isa::{Isa, LINE, Op, Rows};
 use crate::matrix::Matrix;
 use std::marker::PhantomData;
 
@@ -110,9 +110,6 @@ pub(super) const TWICE: usize = 16 << 10;
 
 /// How far beyond the next rows' beginning memory is read: what it delivers in half a microsecond, several times its latency.
 pub(crate) const AHEAD: usize = 12 << 10;
-
-/// Bytes in a cache line.
-pub(crate) const LINE: usize = 64;
 
 /// What is to be fetched next. Some rows are one run of memory that is read in 8 or 16 places at once, which no CPU foresees. So the
 /// next rows are fetched from first to last, a little with each sub-block: 6 → 22 GB/s (Zen 4, AVX-512, Q4_1, rows of 576); and short

@@ -18,7 +18,7 @@ mod panel;
 mod reference;
 
 pub use activations::{Activations, Block, quantize};
-pub(crate) use direct::{AHEAD, LINE};
+pub(crate) use direct::AHEAD;
 pub use output::Write;
 pub use panel::Scratch;
 pub use reference::multiply_reference;

@@ -12,11 +12,10 @@
 
 use super::activations::Block;
 use super::block::{Weights, multiply_block};
-use super::direct::LINE;
 use super::lanes::{Kind, Lanes, Lanes32, Sink};
 use super::output::Output;
 use super::pairs::multiply_pairs;
-use crate::isa::{Isa, Op, Rows};
+use crate::isa::{Isa, LINE, Op, Rows};
 use crate::matrix::Matrix;
 use std::marker::PhantomData;
 
