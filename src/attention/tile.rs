@@ -426,11 +426,11 @@ impl Block<'_> {
         // Two halves of a byte are 16 dimensions apart.
         let place = |dim: usize| if E::PER_NUMBER == 2 { (dim % 16, dim % BLOCK / 16) } else { (dim % BLOCK, 0) };
         let mut sums = [[isa.splat(0.0); R]; W];
+        // In the order in which they lie, wherever this pass finds its own.
+        let of_key = W * I::LANES * E::BYTES / E::PER_NUMBER;
+        let then = at * PAGE * E::BYTES / E::PER_NUMBER;
         for (key, (in_low, in_high)) in keys.clone().zip(rows(low).zip(rows(high))) {
-            isa.prefetch(self.values.then, (low.at(key) + place(at).0) * E::BYTES, 1, false);
-            if W * I::LANES > BLOCK {
-                isa.prefetch(self.values.then, (high.at(key) + place(second).0) * E::BYTES, 1, false);
-            }
+            isa.prefetch(self.values.then, then + key * of_key, of_key.div_ceil(LINE), false);
             let v: [I::F; W] = std::array::from_fn(|w| {
                 let (place, half) = place(at + w * I::LANES);
                 E::load(isa, &(if w < W.div_ceil(2) { in_low } else { in_high })[place..], half)
