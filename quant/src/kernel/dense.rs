@@ -86,10 +86,6 @@ struct Dense<'a, 'o, 'm, E> {
 /// Columns whose activations stay in cache while all rows go by.
 const COLUMNS: usize = 32;
 
-/// Bytes of a tile's rows up to which it is enough to fetch them when those before are multiplied. Longer ones are asked for as in
-/// `direct.rs`: rows of 4096 in F16 55 → 82 % of the bandwidth, in F32 57 → 75 % (Zen 4, one column).
-const SHORT: usize = 5 << 10;
-
 /// Sums of a product that are kept apart.
 const SUMS: usize = 16;
 
@@ -197,8 +193,9 @@ impl Tile<'_> {
             }
             done = whole / 2 * 2;
         }
-        // Each weight is used once where there is one column: what comes next is fetched from first to last. A loop for each way, without
-        // a condition in it, is faster (F16, cached, on a Xeon: 38 → 55 GB/s).
+        // Each weight is used once where there is one column: what comes next is fetched from first to last, as in `direct.rs` (Zen 4: F16
+        // rows of 576 13 → 23 GB/s, of 4096 18 → 27). A loop for each way, without a condition in it, is faster (F16, cached, on a
+        // Xeon: 38 → 55 GB/s).
         macro_rules! add {
             ($(($ahead:expr, $near:literal))*) => {
                 for i in done..whole {
@@ -207,11 +204,10 @@ impl Tile<'_> {
                 }
             };
         }
-        match (group > SHORT, group <= TWICE) {
+        match group <= TWICE {
             _ if C > 1 => add!(),
-            (true, true) => add!((AHEAD, false)(0, true)),
-            (true, false) => add!((AHEAD, false)),
-            (false, _) => add!((0, true)),
+            true => add!((AHEAD, false)(0, true)),
+            false => add!((AHEAD, false)),
         }
         if whole * SUMS < cols {
             let (w, mut x) = (last_weights.map(E::padded), [[0.0; SUMS]; C]);
