@@ -291,15 +291,17 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
 
     #[inline(always)]
     fn add_sixteens(self, a: __m512i, bits: __m512i, t: u32) -> __m512i {
-        // The byte that holds bits 4t … 4t + 3 in all four bytes of its lane, then one bit of it for each.
-        let byte = (t / 2) as i32 * 0x0101_0101;
-        let bit = if t.is_multiple_of(2) { 0x0804_0201 } else { 0x8040_2010_u32 as i32 };
-        unsafe {
-            let byte =
-                _mm512_or_si512(_mm512_broadcast_i32x4(_mm_set_epi32(0x0c0c_0c0c, 0x0808_0808, 0x0404_0404, 0)), _mm512_set1_epi32(byte));
-            let set = _mm512_test_epi8_mask(_mm512_shuffle_epi8(bits, byte), _mm512_set1_epi32(bit));
-            _mm512_or_si512(a, _mm512_maskz_mov_epi8(set, _mm512_set1_epi8(16)))
-        }
+        // Four bits, a lane's lowest, pick one of sixteen dwords, whatever is above them.
+        const DWORDS: [i32; 16] = {
+            let mut dwords = [0; 16];
+            let mut bits = 0;
+            while bits < 16 {
+                dwords[bits] = (bits << 4 & 0x10 | bits << 11 & 0x1000 | bits << 18 & 0x10_0000 | bits << 25 & 0x1000_0000) as i32;
+                bits += 1;
+            }
+            dwords
+        };
+        self.or(a, unsafe { _mm512_permutexvar_epi32(self.shr(bits, 4 * t), _mm512_loadu_si512(DWORDS.as_ptr().cast())) })
     }
 
     #[inline(always)]

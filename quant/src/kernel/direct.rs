@@ -8,6 +8,7 @@ use super::output::Output;
 use crate::isa::{Isa, LINE, Op, Rows};
 use crate::matrix::Matrix;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// `weights` times a few columns.
 pub(super) struct Direct<'a, 'o, 'm, L> {
@@ -23,17 +24,31 @@ impl<L: Lanes> Op for Direct<'_, '_, '_, L> {
 
     #[inline(always)]
     fn run<I: Isa>(mut self, isa: I) {
-        let mut done = 0;
-        while done < self.columns.len() {
-            let few = Few { weights: self.weights, columns: &self.columns[done..], first: done, out: &mut self.out };
-            done += few.multiply::<I, L>(isa);
+        let all = self.weights.rows();
+        // All columns meet some rows before the next ones come from memory.
+        let vectors = if self.columns.len() <= MOST { all.div_ceil(I::LANES) } else { CACHED / (self.weights.row_bytes() * I::LANES) };
+        let together = vectors.max(1) * I::LANES;
+        for row in (0..all).step_by(together) {
+            let mut done = 0;
+            while done < self.columns.len() {
+                let rows = row..(row + together).min(all);
+                let few = Few { weights: self.weights, rows, columns: &self.columns[done..], first: done, out: &mut self.out };
+                done += few.multiply::<I, L>(isa);
+            }
         }
     }
 }
 
-/// The columns that are left.
+/// Columns that are multiplied at once, at most.
+const MOST: usize = 4;
+
+/// Bytes of rows that wait in the second cache for further columns.
+const CACHED: usize = 64 << 10;
+
+/// Some rows, and the columns that are left.
 struct Few<'a, 'o, 'm> {
     weights: Matrix<'a>,
+    rows: Range<usize>,
     columns: &'a [&'a [Block]],
     /// The first column's row of the result.
     first: usize,
@@ -45,10 +60,10 @@ impl Few<'_, '_, '_> {
     #[inline(always)]
     fn multiply<I: Isa, L: Lanes>(self, isa: I) -> usize {
         // A condition on a constant comes first: then nothing is compiled for a level that never uses it.
-        if I::COLUMNS >= 4 {
+        if I::COLUMNS >= MOST {
             match self.columns.len() {
-                4.. => return isa.vectorize(Columns::<L, 4>(self, PhantomData)),
-                2.. => return isa.vectorize(Columns::<L, 2>(self, PhantomData)),
+                3.. => return isa.vectorize(Columns::<L, MOST>(self, PhantomData)),
+                2 => return isa.vectorize(Columns::<L, 2>(self, PhantomData)),
                 _ => {}
             }
         }
@@ -56,7 +71,7 @@ impl Few<'_, '_, '_> {
     }
 }
 
-/// The first `C` columns.
+/// The first `C` columns. Where there are fewer, the last one stands in for those that are missing: three take as long as four.
 struct Columns<'a, 'o, 'm, L, const C: usize>(Few<'a, 'o, 'm>, PhantomData<L>);
 
 impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
@@ -65,21 +80,23 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> usize {
-        let Few { weights, columns, first, out } = self.0;
-        let columns: [&[Block]; C] = *columns.first_chunk().expect("as many columns as asked for");
+        let Few { weights, rows: wanted, columns: left, first, out } = self.0;
+        let n = left.len().min(C);
+        let mut columns = [left[0]; C];
+        for (c, column) in columns.iter_mut().enumerate() {
+            *column = left[c.min(n - 1)];
+        }
         let (stride, block_bytes) = (weights.row_bytes(), L::TYPE.block_bytes());
         let group = I::LANES * stride;
-        // Four rows at a time are streams that a CPU foresees.
-        let foreseen = I::LANES <= 4;
-        let (near, twice) = (foreseen && group <= NEAR, !foreseen && group <= TWICE);
-        isa.prefetch(weights.bytes(), 0, (group + AHEAD) / LINE, near);
-        let mut row = 0;
-        while row < weights.rows() {
+        let twice = group <= TWICE;
+        let mut row = wanted.start;
+        isa.prefetch(&weights.bytes()[row * stride..], 0, (group + AHEAD) / LINE, false);
+        while row < wanted.end {
             // The last rows are computed together with some that were computed before, to the same bits.
             let start = row.min(weights.rows() - I::LANES);
             let bytes = &weights.bytes()[start * stride..];
             let rows = Rows::new(bytes, stride, I::LANES);
-            let next = Next { bytes, at: group, near, twice };
+            let next = Next { bytes, at: group, twice };
             let mut sums = Sums::<I, L, C> { columns, block: 0, next, acc: [[isa.splat(0.0); C]], format: PhantomData };
             let mut at = 0;
             if L::GROUP > 1 {
@@ -92,20 +109,18 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
                 L::unpack(isa, rows.window(at, block_bytes), &mut sums);
                 at += block_bytes;
             }
-            for (c, acc) in sums.acc[0].into_iter().enumerate() {
+            for (c, acc) in sums.acc[0].into_iter().enumerate().take(n) {
                 out.write(isa, first + c, start, row - start, acc);
             }
             row = start + I::LANES;
         }
-        C
+        n
     }
 }
 
-/// Bytes of rows that are fetched from memory into the first cache, where they are foreseen. Eight rows that are not come at 18 GB/s that
-/// way and at 24 by way of the second cache, sixteen at 10 and 22 (Zen 4): a first cache waits for few lines at a time.
-const NEAR: usize = 4 << 10;
-
-/// Bytes of rows that fit into the first cache beside those before them, and go there from the second one when they are next.
+/// Bytes of rows that fit into the first cache beside those before them, and go there from the second one when they are next. From
+/// memory they don't: a first cache waits for few lines at a time (Zen 4: eight rows at once came at 18 GB/s, and come at 24 now;
+/// sixteen at 10 and 22).
 pub(super) const TWICE: usize = 16 << 10;
 
 /// How far beyond the next rows' beginning memory is read: what it delivers in half a microsecond, several times its latency.
@@ -119,7 +134,6 @@ pub(crate) const AHEAD: usize = 13 << 10;
 struct Next<'a> {
     bytes: &'a [u8],
     at: usize,
-    near: bool,
     twice: bool,
 }
 
@@ -137,9 +151,9 @@ impl<I: Isa, L: Lanes, const C: usize> Sink<I> for Sums<'_, I, L, C> {
     #[inline(always)]
     fn take(&mut self, isa: I, weights: Lanes32<I>) {
         let step = I::LANES * L::TYPE.block_bytes() * Block::LEN / L::TYPE.block_len();
-        let Next { bytes, at, near, twice } = self.next;
+        let Next { bytes, at, twice } = self.next;
         // What is a condition here keeps LLVM from mixing the blocks, and from spilling (Q5_0, cached: 26 GB/s with them, 19 without).
-        isa.prefetch(bytes, at + AHEAD, step.div_ceil(LINE), near);
+        isa.prefetch(bytes, at + AHEAD, step.div_ceil(LINE), false);
         if twice {
             isa.prefetch(bytes, at, step.div_ceil(LINE), true);
         }

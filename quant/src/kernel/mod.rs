@@ -25,10 +25,10 @@ pub use reference::multiply_reference;
 
 use crate::columns::ColumnsMut;
 use crate::format::Type;
-use crate::isa::Level;
+use crate::isa::{Isa, Level, Op};
 use crate::matrix::Matrix;
 use direct::Direct;
-use lanes::Lanes;
+use lanes::{Kind, Lanes};
 use output::Output;
 use panel::Panels;
 use std::marker::PhantomData;
@@ -79,9 +79,6 @@ impl<'a> From<&'a [f32]> for Batch<'a> {
         Batch { input: Input::Dense(activations), rows: None }
     }
 }
-
-/// Up to how many columns the weights are multiplied with as they are unpacked; beyond, a panel in cache is faster (measured).
-const DIRECT: usize = 4;
 
 /// `out[i, j] = Σ_k batch[i, k] · w[j, k]`, or added to `out` where `write` says so. `out: [batch rows, w.rows()]`; a worker gives the
 /// rows of `w` that are its own, and their columns of the result. The result's bits depend on nothing else: neither on the level, the
@@ -148,13 +145,38 @@ fn multiply_lanes<L: Lanes>(level: Level, w: &Matrix<'_>, batch: Batch<'_>, writ
     };
     let columns: Vec<&[Block]> = (0..out.rows()).map(column).collect();
     let out = Output { matrix: out, write };
-    if columns.len() <= DIRECT {
-        level.run(Direct::<L> { weights, columns: &columns, out, format: PhantomData });
-    } else {
-        level.run(Panels::<L> { weights, columns: &columns, out, scratch, format: PhantomData });
-    }
+    level.run(Product::<L> { weights, columns: &columns, out, scratch, format: PhantomData });
     scratch.few_rows = few_rows;
 }
 
 /// Lanes of the widest level.
 const MOST_LANES: usize = 16;
+
+/// Weights of one format, as many rows as a vector has lanes or more, times some columns.
+struct Product<'a, 'o, 'm, L> {
+    weights: Matrix<'a>,
+    columns: &'a [&'a [Block]],
+    out: Output<'o, 'm>,
+    scratch: &'o mut Scratch,
+    format: PhantomData<L>,
+}
+
+impl<L: Lanes> Op for Product<'_, '_, '_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Product { weights, columns, out, scratch, format } = self;
+        // Up to so many columns the weights are multiplied as they are unpacked; beyond, a panel in cache is faster (measured on Zen 4).
+        let few = match L::Kind::PARTS {
+            1 if I::LANES == MOST_LANES => 12,
+            1 => 8,
+            _ => 4,
+        };
+        if columns.len() <= few {
+            Direct::<L> { weights, columns, out, format }.run(isa);
+        } else {
+            Panels::<L> { weights, columns, out, scratch, format }.run(isa);
+        }
+    }
+}

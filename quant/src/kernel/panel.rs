@@ -73,13 +73,13 @@ impl<L: Lanes> Op for Panels<'_, '_, '_, L> {
         let scales = aligned(&mut self.scratch.scales, longest * 2 * L::Kind::PARTS * rows);
         let sums = aligned(&mut self.scratch.sums, COLUMNS.min(self.columns.len()) * rows);
         for (chunk, columns) in self.columns.chunks(COLUMNS).enumerate() {
-            let tiles = columns.len().div_ceil(I::COLUMNS) * blocks.div_ceil(SLICE);
+            let steps = columns.len().div_ceil(I::COLUMNS) * blocks.div_ceil(SLICE) + V * blocks * Block::LEN / L::TYPE.block_len();
             for row in (0..weights.rows()).step_by(rows) {
-                let mut next = Next::of(weights, row + rows, rows, tiles);
+                let mut next = Next::of(weights, row + rows, rows, steps);
                 let mut from = 0;
                 while from < blocks {
                     let slice = Slice { row, rows: weights.rows(), from, to: (from + SLICE).min(blocks), blocks };
-                    isa.vectorize(Unpack::<L> { weights, slice, quads, scales, format: PhantomData });
+                    isa.vectorize(Unpack::<L> { weights, slice, quads, scales, next: &mut next, format: PhantomData });
                     let mut first = 0;
                     while first < columns.len() {
                         let (columns, sums) = (&columns[first..], &mut sums[first * rows..]);
@@ -103,12 +103,12 @@ struct Next<'a> {
 }
 
 impl<'a> Next<'a> {
-    /// Those of `rows` rows from row `row` on, over `tiles` tiles.
-    fn of(weights: Matrix<'a>, row: usize, rows: usize, tiles: usize) -> Self {
+    /// Those of `rows` rows from row `row` on, over `steps` steps.
+    fn of(weights: Matrix<'a>, row: usize, rows: usize, steps: usize) -> Self {
         let size = weights.row_bytes();
         let bytes = if row < weights.rows() { &weights.bytes()[row * size..] } else { weights.after() };
         let bytes = &bytes[..bytes.len().min(rows * size)];
-        Next { bytes, at: 0, lines: bytes.len().div_ceil(LINE).div_ceil(tiles) }
+        Next { bytes, at: 0, lines: bytes.len().div_ceil(LINE).div_ceil(steps) }
     }
 
     #[inline(always)]
@@ -146,15 +146,16 @@ impl Slice {
 }
 
 /// Unpacks a slice into a panel.
-struct Unpack<'a, L> {
-    weights: Matrix<'a>,
+struct Unpack<'a, 'w, L> {
+    weights: Matrix<'w>,
     slice: Slice,
     quads: &'a mut [i32],
     scales: &'a mut [f32],
+    next: &'a mut Next<'w>,
     format: PhantomData<L>,
 }
 
-impl<L: Lanes> Op for Unpack<'_, L> {
+impl<L: Lanes> Op for Unpack<'_, '_, L> {
     type Output = ();
 
     #[inline(always)]
@@ -167,6 +168,7 @@ impl<L: Lanes> Op for Unpack<'_, L> {
             let mut filler = Filler::<L::Kind> { quads: self.quads, scales: self.scales, v, block: 0, kind: PhantomData };
             for block in self.slice.from / subs..self.slice.to / subs {
                 L::unpack(isa, rows.window(block * block_bytes, block_bytes), &mut filler);
+                self.next.fetch(isa);
             }
         }
     }
