@@ -426,7 +426,7 @@ impl Block<'_> {
         // Two halves of a byte are 16 dimensions apart.
         let place = |dim: usize| if E::PER_NUMBER == 2 { (dim % 16, dim % BLOCK / 16) } else { (dim % BLOCK, 0) };
         let mut sums = [[isa.splat(0.0); R]; W];
-        // In the order in which they lie, wherever this pass finds its own.
+        // In the order in which they lie, wherever this pass finds its own: lines 4 KB apart, asked for together, hold each other up.
         let of_key = W * I::LANES * E::BYTES / E::PER_NUMBER;
         let then = at * PAGE * E::BYTES / E::PER_NUMBER;
         for (key, (in_low, in_high)) in keys.clone().zip(rows(low).zip(rows(high))) {

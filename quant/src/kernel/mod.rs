@@ -167,7 +167,8 @@ impl<L: Lanes> Op for Product<'_, '_, '_, L> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
         let Product { weights, columns, out, scratch, format } = self;
-        // Up to so many columns the weights are multiplied as they are unpacked; beyond, a panel in cache is faster (measured on Zen 4).
+        // Up to so many columns the weights are multiplied as they are unpacked, four columns at a time; beyond, a panel in cache is
+        // faster (measured on Zen 4). Blocks of two parts leave fewer registers, and less to gain.
         let few = match L::Kind::PARTS {
             1 if I::LANES == MOST_LANES => 12,
             1 => 8,

@@ -94,7 +94,8 @@ impl<L: Lanes> Op for Panels<'_, '_, '_, L> {
     }
 }
 
-/// The next panel's weights, a part of which is asked for into the second cache after each tile: unpacking would wait for them.
+/// The next panel's weights, a part of which is asked for into the second cache with each block that is unpacked and after each tile:
+/// unpacking would wait for them.
 struct Next<'a> {
     bytes: &'a [u8],
     at: usize,
