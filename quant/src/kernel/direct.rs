@@ -88,15 +88,16 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
         }
         let (stride, block_bytes) = (weights.row_bytes(), L::TYPE.block_bytes());
         let group = I::LANES * stride;
-        let twice = group <= TWICE;
+        let near = group <= NEAR;
+        let twice = !near && group <= TWICE;
         let mut row = wanted.start;
-        isa.prefetch(&weights.bytes()[row * stride..], 0, (group + AHEAD) / LINE, false);
+        isa.prefetch(&weights.bytes()[row * stride..], 0, (group + AHEAD) / LINE, near);
         while row < wanted.end {
             // The last rows are computed together with some that were computed before, to the same bits.
             let start = row.min(weights.rows() - I::LANES);
             let bytes = &weights.bytes()[start * stride..];
             let rows = Rows::new(bytes, stride, I::LANES);
-            let next = Next { bytes, at: group, twice };
+            let next = Next { bytes, at: group, near, twice };
             let mut sums = Sums::<I, L, C> { columns, block: 0, next, acc: [[isa.splat(0.0); C]], format: PhantomData };
             let mut at = 0;
             if L::GROUP > 1 {
@@ -118,6 +119,9 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
     }
 }
 
+/// Bytes of rows that are few enough to be fetched from memory into the first cache at once.
+const NEAR: usize = 1 << 10;
+
 /// Bytes of rows that fit into the first cache beside those before them, and go there from the second one when they are next. From
 /// memory they don't: a first cache waits for few lines at a time (Zen 4: eight rows at once came at 18 GB/s, and come at 24 now;
 /// sixteen at 10 and 22).
@@ -134,6 +138,7 @@ pub(crate) const AHEAD: usize = 13 << 10;
 struct Next<'a> {
     bytes: &'a [u8],
     at: usize,
+    near: bool,
     twice: bool,
 }
 
@@ -151,9 +156,10 @@ impl<I: Isa, L: Lanes, const C: usize> Sink<I> for Sums<'_, I, L, C> {
     #[inline(always)]
     fn take(&mut self, isa: I, weights: Lanes32<I>) {
         let step = I::LANES * L::TYPE.block_bytes() * Block::LEN / L::TYPE.block_len();
-        let Next { bytes, at, twice } = self.next;
-        // What is a condition here keeps LLVM from mixing the blocks, and from spilling (Q5_0, cached: 26 GB/s with them, 19 without).
-        isa.prefetch(bytes, at + AHEAD, step.div_ceil(LINE), false);
+        let Next { bytes, at, near, twice } = self.next;
+        // What is a condition here keeps LLVM from mixing the blocks, and from spilling (cached, Zen 4: Q5_0 25 GB/s with both, 19 with
+        // the second alone, Q3_K 17 and 11).
+        isa.prefetch(bytes, at + AHEAD, step.div_ceil(LINE), near);
         if twice {
             isa.prefetch(bytes, at, step.div_ceil(LINE), true);
         }
