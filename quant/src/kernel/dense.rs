@@ -215,10 +215,12 @@ impl Tile<'_> {
                 }
             };
         }
-        match group <= TWICE {
-            _ if C > 1 => add!(),
-            true => add!((AHEAD, false)(0, true)),
-            false => add!((AHEAD, false)),
+        if C > 1 {
+            add!()
+        } else if group <= TWICE {
+            add!((AHEAD, false)(0, true))
+        } else {
+            add!((AHEAD, false))
         }
         if whole * SUMS < cols {
             let (w, mut x) = (last_weights.map(E::padded), [[0.0; SUMS]; C]);

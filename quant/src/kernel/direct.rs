@@ -91,7 +91,10 @@ impl<L: Lanes, const C: usize> Op for Columns<'_, '_, '_, L, C> {
         let near = group <= NEAR;
         let twice = !near && group <= TWICE;
         let mut row = wanted.start;
-        isa.prefetch(&weights.bytes()[row * stride..], 0, (group + AHEAD) / LINE, near);
+        // Later rows were asked for with those before them, and further columns find theirs in cache.
+        if row == 0 && first == 0 {
+            isa.prefetch(weights.bytes(), 0, (group + AHEAD) / LINE, near);
+        }
         while row < wanted.end {
             // The last rows are computed together with some that were computed before, to the same bits.
             let start = row.min(weights.rows() - I::LANES);
