@@ -6,6 +6,7 @@ use kinglet_quant::format::unpack;
 use kinglet_quant::kernel::{Block, quantize};
 use kinglet_quant::{Activations, Batch, ColumnsMut, Input, InputKind, Level, Matrix, Scratch, Type, Write};
 use kinglet_quant::{dequantize, multiply, multiply_reference, wants};
+use std::ops::Range;
 
 /// A small generator of test numbers (SplitMix64).
 struct Random(u64);
@@ -78,16 +79,23 @@ fn plain_order(w: &Matrix<'_>, row: usize, activations: &[Block]) -> f32 {
     let mut acc = 0f32;
     for (b, a) in activations.iter().enumerate() {
         let weights = unpack(w.ty(), w.row(row), b).unwrap();
-        let parts = if two_parts { vec![(0, 16), (16, 32)] } else { vec![(0, 32)] };
-        for (part, (from, to)) in parts.into_iter().enumerate() {
-            let products: i32 = (from..to).map(|i| weights.int(i) * i32::from(a.q(i))).sum();
-            let sum: i32 = (from..to).map(|i| i32::from(a.q(i))).sum();
-            let scale = weights.scale * weights.sub_scale[part] as f32;
-            acc = (products as f32).mul_add(scale * a.scale(), acc);
+        let sum = |of: Range<usize>| of.map(|i| i32::from(a.q(i))).sum::<i32>();
+        let products = |of: Range<usize>| of.map(|i| weights.int(i) * i32::from(a.q(i))).sum::<i32>();
+        if two_parts {
+            let total = weights.sub_scale[0] * products(0..16) + weights.sub_scale[1] * products(16..32);
+            let mut scaled = total as f32 * weights.scale;
+            if has_min {
+                let mins = weights.sub_min[0] * sum(0..16) + weights.sub_min[1] * sum(16..32);
+                scaled = (mins as f32).mul_add(weights.min, scaled);
+            }
+            acc = scaled.mul_add(a.scale(), acc);
+        } else {
+            let scale = weights.scale * weights.sub_scale[0] as f32;
+            acc = (products(0..32) as f32).mul_add(scale * a.scale(), acc);
             if has_min {
                 // Q4_1 and Q5_1 store the minimum itself.
-                let min = if w.ty().block_len() == 32 { weights.min } else { weights.min * weights.sub_min[part] as f32 };
-                acc = min.mul_add(a.scale() * sum as f32, acc);
+                let min = if w.ty().block_len() == 32 { weights.min } else { weights.min * weights.sub_min[0] as f32 };
+                acc = min.mul_add(a.scale() * sum(0..32) as f32, acc);
             }
         }
     }

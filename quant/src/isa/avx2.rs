@@ -66,6 +66,18 @@ impl ByteProducts<__m256i> for Maddubs {
         }
         unsafe { _mm256_add_epi32(total, _mm256_madd_epi16(sum, _mm256_set1_epi16(1))) }
     }
+
+    const WIDE: bool = false;
+
+    #[inline(always)]
+    fn weigh(self, _: u32, total: __m256i, sum: __m256i, factors: __m256i, part: usize) -> __m256i {
+        let byte = if part == 1 { 0x0202_0202 } else { 0 };
+        unsafe {
+            let lower = _mm_set_epi32(0x0d0c_0d0c, 0x0908_0908, 0x0504_0504, 0x0100_0100);
+            let twice = shuffle_bytes(factors, _mm256_broadcastsi128_si256(_mm_or_si128(lower, _mm_set1_epi32(byte))));
+            _mm256_add_epi32(total, _mm256_madd_epi16(sum, twice))
+        }
+    }
 }
 
 /// `sum`, of which the compiler knows nothing more, after every sum before it. Else it would reorder the sums of a tile into trees, keep
@@ -75,4 +87,15 @@ impl ByteProducts<__m256i> for Maddubs {
 fn in_order(mut sum: __m256i) -> __m256i {
     unsafe { asm!("/* {0} */", inout(ymm_reg) sum, options(nomem, nostack, preserves_flags)) };
     sum
+}
+
+/// `vpshufb`, of which the compiler would make two other shuffles.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn shuffle_bytes(a: __m256i, places: __m256i) -> __m256i {
+    let b;
+    unsafe {
+        asm!("vpshufb {0}, {1}, {2}", lateout(ymm_reg) b, in(ymm_reg) a, in(ymm_reg) places, options(pure, nomem, nostack, preserves_flags))
+    };
+    b
 }

@@ -67,6 +67,18 @@ impl ByteProducts<__m512i> for Maddubs {
         }
         unsafe { _mm512_add_epi32(total, _mm512_madd_epi16(sum, _mm512_set1_epi16(1))) }
     }
+
+    const WIDE: bool = false;
+
+    #[inline(always)]
+    fn weigh(self, _: u32, total: __m512i, sum: __m512i, factors: __m512i, part: usize) -> __m512i {
+        let byte = if part == 1 { 0x0202_0202 } else { 0 };
+        unsafe {
+            let lower = _mm_set_epi32(0x0d0c_0d0c, 0x0908_0908, 0x0504_0504, 0x0100_0100);
+            let twice = _mm512_shuffle_epi8(factors, _mm512_broadcast_i32x4(_mm_or_si128(lower, _mm_set1_epi32(byte))));
+            _mm512_add_epi32(total, _mm512_madd_epi16(sum, twice))
+        }
+    }
 }
 
 /// `sum`, of which the compiler knows nothing more. Else it would reorder the sums of a tile into trees, keep all of a block's activations

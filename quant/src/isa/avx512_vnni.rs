@@ -36,4 +36,19 @@ impl ByteProducts<__m512i> for Dpbusd {
     fn dot(self, _: u32, sum: __m512i, weights: __m512i, activations: i32) -> __m512i {
         unsafe { _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(activations)) }
     }
+    // The halves' sums side by side, where they are of 16 bits.
+    #[inline(always)]
+    fn weigh(self, bits: u32, total: __m512i, sum: __m512i, factors: __m512i, part: usize) -> __m512i {
+        unsafe {
+            match (bits > 4, part) {
+                (false, 0) => sum,
+                (false, _) => {
+                    let both = _mm512_mask_blend_epi16(0xaaaa_aaaa, total, _mm512_slli_epi32::<16>(sum));
+                    _mm512_dpwssd_epi32(_mm512_setzero_si512(), both, factors)
+                }
+                (true, 0) => _mm512_mullo_epi32(sum, _mm512_srai_epi32::<16>(_mm512_slli_epi32::<16>(factors))),
+                (true, _) => _mm512_add_epi32(total, _mm512_mullo_epi32(sum, _mm512_srai_epi32::<16>(factors))),
+            }
+        }
+    }
 }

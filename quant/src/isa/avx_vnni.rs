@@ -36,6 +36,23 @@ impl ByteProducts<__m256i> for Dpbusd {
     fn dot(self, _: u32, sum: __m256i, weights: __m256i, activations: i32) -> __m256i {
         unsafe { _mm256_dpbusd_avx_epi32(sum, weights, _mm256_set1_epi32(activations)) }
     }
+
+    #[inline(always)]
+    fn weigh(self, bits: u32, total: __m256i, sum: __m256i, factors: __m256i, part: usize) -> __m256i {
+        unsafe { weighed(bits, total, sum, factors, part) }
+    }
+}
+
+/// The halves' sums side by side, where they are of 16 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn weighed(bits: u32, total: __m256i, sum: __m256i, factors: __m256i, part: usize) -> __m256i {
+    match (bits > 4, part) {
+        (false, 0) => sum,
+        (false, _) => _mm256_madd_epi16(_mm256_blend_epi16::<0b1010_1010>(total, _mm256_slli_epi32::<16>(sum)), factors),
+        (true, 0) => _mm256_mullo_epi32(sum, _mm256_srai_epi32::<16>(_mm256_slli_epi32::<16>(factors))),
+        (true, _) => _mm256_add_epi32(total, _mm256_mullo_epi32(sum, _mm256_srai_epi32::<16>(factors))),
+    }
 }
 
 /// What the level computes, for machines that can't: `vpdpbusd` written out, all else as it is.
@@ -71,6 +88,11 @@ pub(super) mod model {
                 }
             }
             unsafe { std::mem::transmute(sum) }
+        }
+
+        #[inline(always)]
+        fn weigh(self, bits: u32, total: __m256i, sum: __m256i, factors: __m256i, part: usize) -> __m256i {
+            unsafe { weighed(bits, total, sum, factors, part) }
         }
     }
 }

@@ -41,6 +41,14 @@ pub trait ByteProducts<V>: Copy + Send + Sync + 'static {
         sum
     }
 
+    /// See [`Isa::WIDE`].
+    #[cfg(target_arch = "x86_64")]
+    const WIDE: bool = true;
+
+    /// See [`Isa::weigh`]; on ARM all levels' is the same.
+    #[cfg(target_arch = "x86_64")]
+    fn weigh(self, bits: u32, total: V, sum: V, factors: V, part: usize) -> V;
+
     /// See [`Isa::PAIRS`].
     const PAIRS: bool = false;
 

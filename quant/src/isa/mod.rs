@@ -211,6 +211,12 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn add_sixteens(self, a: Self::I, bits: Self::I, t: u32) -> Self::I;
     /// Lane by lane the upper 16 bits of `low` and above them the lower 16 bits of `high`: what lies across two dwords of a row.
     fn across(self, low: Self::I, high: Self::I) -> Self::I;
+    /// The two lower or the two upper bytes of each lane as two numbers of 16 bits.
+    fn pairs(self, a: Self::I, upper: bool) -> Self::I;
+    /// `a + b` of two 16-bit numbers in each lane, wrapping.
+    fn add_i16(self, a: Self::I, b: Self::I) -> Self::I;
+    /// Lane by lane the sum of the products of two 16-bit numbers.
+    fn dot_i16(self, a: Self::I, b: Self::I) -> Self::I;
     /// Integers to floats.
     fn to_f32(self, a: Self::I) -> Self::F;
     /// Floats to the nearest integers, halves to even; anything for those beyond an i32.
@@ -234,6 +240,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn dot(self, bits: u32, sum: Self::Sum, weights: Self::I, activations: i32) -> Self::Sum;
     /// `total`, as given to [`start`](Isa::start), plus the products that were added since.
     fn finish(self, bits: u32, total: Self::I, sum: Self::Sum) -> Self::I;
+
+    /// Whether the sums of weights below 7 bits are of 32 bits and begin with the total that they are [`start`](Isa::start)ed with.
+    const WIDE: bool;
+    /// Where the two halves of some weights, of 6 bits at most, have factors of 16 bits each: `total` plus the products times the half's
+    /// factor (`part` 0 or 1). Called for the first half and then for the second one, of which each level makes what it does best: only
+    /// what the last call returns is the total.
+    fn weigh(self, bits: u32, total: Self::I, sum: Self::Sum, factors: Self::I, part: usize) -> Self::I;
 
     /// Whether many columns are multiplied two at a time, with [`dot_pair`](Isa::dot_pair); such a level has
     /// [`SIGNED_BYTES`](Isa::SIGNED_BYTES).

@@ -358,6 +358,32 @@ impl<B: ByteProducts<int32x4x2_t>> Isa for Vectors<B> {
     }
 
     #[inline(always)]
+    fn pairs(self, a: int32x4x2_t, upper: bool) -> int32x4x2_t {
+        unsafe {
+            // Beyond the register are zeros.
+            let lower = vld1q_u32([0xff01_ff00, 0xff05_ff04, 0xff09_ff08, 0xff0d_ff0c].as_ptr());
+            let bytes = vreinterpretq_u8_u32(vaddq_u32(lower, vdupq_n_u32(if upper { 0x0002_0002 } else { 0 })));
+            let found = |a| vreinterpretq_s32_u8(vqtbl1q_u8(vreinterpretq_u8_s32(a), bytes));
+            int32x4x2_t(found(a.0), found(a.1))
+        }
+    }
+
+    #[inline(always)]
+    fn add_i16(self, a: int32x4x2_t, b: int32x4x2_t) -> int32x4x2_t {
+        let added = |a, b| unsafe { vreinterpretq_s32_s16(vaddq_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b))) };
+        int32x4x2_t(added(a.0, b.0), added(a.1, b.1))
+    }
+
+    #[inline(always)]
+    fn dot_i16(self, a: int32x4x2_t, b: int32x4x2_t) -> int32x4x2_t {
+        let dot = |a, b| unsafe {
+            let (a, b) = (vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b));
+            vpaddq_s32(vmull_s16(vget_low_s16(a), vget_low_s16(b)), vmull_high_s16(a, b))
+        };
+        int32x4x2_t(dot(a.0, b.0), dot(a.1, b.1))
+    }
+
+    #[inline(always)]
     fn to_f32(self, a: int32x4x2_t) -> float32x4x2_t {
         floats!(vcvtq_f32_s32(a))
     }
@@ -407,6 +433,17 @@ impl<B: ByteProducts<int32x4x2_t>> Isa for Vectors<B> {
     #[inline(always)]
     fn finish(self, bits: u32, total: int32x4x2_t, sum: int32x4x2_t) -> int32x4x2_t {
         self.0.finish(bits, total, sum)
+    }
+
+    const WIDE: bool = true;
+
+    #[inline(always)]
+    fn weigh(self, _: u32, total: int32x4x2_t, sum: int32x4x2_t, factors: int32x4x2_t, part: usize) -> int32x4x2_t {
+        let weighed = |total, sum, factors| unsafe {
+            let factors = if part == 1 { factors } else { vshlq_n_s32::<16>(factors) };
+            vmlaq_s32(total, sum, vshrq_n_s32::<16>(factors))
+        };
+        int32x4x2_t(weighed(total.0, sum.0, factors.0), weighed(total.1, sum.1, factors.1))
     }
 
     const PAIRS: bool = B::PAIRS;

@@ -254,6 +254,22 @@ impl Isa for Scalar {
     }
 
     #[inline]
+    fn pairs(self, a: I, upper: bool) -> I {
+        let bytes = |a: i32| if upper { a as u32 >> 16 } else { a as u32 };
+        a.map(|a| (bytes(a) & 0xff | (bytes(a) & 0xff00) << 8) as i32)
+    }
+
+    #[inline]
+    fn add_i16(self, a: I, b: I) -> I {
+        from_fn(|i| (a[i] as i16).wrapping_add(b[i] as i16) as u16 as i32 | (a[i] >> 16).wrapping_add(b[i] >> 16) << 16)
+    }
+
+    #[inline]
+    fn dot_i16(self, a: I, b: I) -> I {
+        from_fn(|i| i32::from(a[i] as i16) * i32::from(b[i] as i16) + (a[i] >> 16) * (b[i] >> 16))
+    }
+
+    #[inline]
     fn to_f32(self, a: I) -> F {
         a.map(|a| a as f32)
     }
@@ -306,6 +322,13 @@ impl Isa for Scalar {
     #[inline]
     fn finish(self, _: u32, _: I, sum: I) -> I {
         sum
+    }
+
+    const WIDE: bool = true;
+
+    #[inline]
+    fn weigh(self, _: u32, total: I, sum: I, factors: I, part: usize) -> I {
+        from_fn(|i| total[i] + sum[i] * if part == 1 { factors[i] >> 16 } else { i32::from(factors[i] as i16) })
     }
 
     #[inline]

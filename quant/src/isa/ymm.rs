@@ -305,6 +305,25 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
     }
 
     #[inline(always)]
+    fn pairs(self, a: __m256i, upper: bool) -> __m256i {
+        let byte = if upper { 0x0202_0202 } else { 0 };
+        unsafe {
+            let lower = _mm_set_epi32(0x800d_800cu32 as i32, 0x8009_8008u32 as i32, 0x8005_8004u32 as i32, 0x8001_8000u32 as i32);
+            _mm256_shuffle_epi8(a, _mm256_broadcastsi128_si256(_mm_or_si128(lower, _mm_set1_epi32(byte))))
+        }
+    }
+
+    #[inline(always)]
+    fn add_i16(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_add_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn dot_i16(self, a: __m256i, b: __m256i) -> __m256i {
+        unsafe { _mm256_madd_epi16(a, b) }
+    }
+
+    #[inline(always)]
     fn to_f32(self, a: __m256i) -> __m256 {
         unsafe { _mm256_cvtepi32_ps(a) }
     }
@@ -364,6 +383,13 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
     #[inline(always)]
     fn finish(self, bits: u32, total: __m256i, sum: __m256i) -> __m256i {
         self.0.finish(bits, total, sum)
+    }
+
+    const WIDE: bool = B::WIDE;
+
+    #[inline(always)]
+    fn weigh(self, bits: u32, total: __m256i, sum: __m256i, factors: __m256i, part: usize) -> __m256i {
+        self.0.weigh(bits, total, sum, factors, part)
     }
 
     #[inline(always)]

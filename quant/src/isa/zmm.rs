@@ -320,6 +320,25 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
     }
 
     #[inline(always)]
+    fn pairs(self, a: __m512i, upper: bool) -> __m512i {
+        let byte = if upper { 0x0202_0202 } else { 0 };
+        unsafe {
+            let lower = _mm_set_epi32(0x800d_800cu32 as i32, 0x8009_8008u32 as i32, 0x8005_8004u32 as i32, 0x8001_8000u32 as i32);
+            _mm512_shuffle_epi8(a, _mm512_broadcast_i32x4(_mm_or_si128(lower, _mm_set1_epi32(byte))))
+        }
+    }
+
+    #[inline(always)]
+    fn add_i16(self, a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_add_epi16(a, b) }
+    }
+
+    #[inline(always)]
+    fn dot_i16(self, a: __m512i, b: __m512i) -> __m512i {
+        unsafe { _mm512_madd_epi16(a, b) }
+    }
+
+    #[inline(always)]
     fn to_f32(self, a: __m512i) -> __m512 {
         unsafe { _mm512_cvtepi32_ps(a) }
     }
@@ -372,6 +391,13 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
     #[inline(always)]
     fn finish(self, bits: u32, total: __m512i, sum: __m512i) -> __m512i {
         self.0.finish(bits, total, sum)
+    }
+
+    const WIDE: bool = B::WIDE;
+
+    #[inline(always)]
+    fn weigh(self, bits: u32, total: __m512i, sum: __m512i, factors: __m512i, part: usize) -> __m512i {
+        self.0.weigh(bits, total, sum, factors, part)
     }
 
     #[inline(always)]

@@ -14,10 +14,12 @@ use std::collections::TryReserveError;
 pub struct Block {
     pub(super) q: [[i8; 4]; 8],
     pub(super) scale: f32,
-    /// `scale × Σ q` over activations 0–15, 16–31, and all.
-    pub(super) sum: [f32; 3],
-    /// `−Σ q` over the same.
+    /// `scale × Σ q`.
+    pub(super) sum: f32,
+    /// `−Σ q` over activations 0–15, 16–31, and all.
     pub(super) neg_sum: [i32; 3],
+    /// The first two of them, see [`halves`].
+    pub(super) neg_halves: i32,
 }
 
 impl Block {
@@ -166,7 +168,7 @@ fn quantize_blocks<I: Isa>(isa: I, x: &[[f32; 32]], out: &mut [Block]) {
     for b in 0..n {
         let (scale, out) = (scale[b], &mut out[b]);
         if scale.is_nan() {
-            *out = Block { scale, sum: [scale; 3], ..Block::default() };
+            *out = Block { scale, sum: scale, ..Block::default() };
             continue;
         }
         let q = out.q.as_flattened_mut();
@@ -176,11 +178,16 @@ fn quantize_blocks<I: Isa>(isa: I, x: &[[f32; 32]], out: &mut [Block]) {
             isa.store_i8(&mut q[at..], rounded);
             sum[at / 16] += isa.reduce_i32(rounded);
         }
-        let sums = [sum[0], sum[1], sum[0] + sum[1]];
+        let all = sum[0] + sum[1];
         out.scale = scale;
-        for part in 0..3 {
-            out.sum[part] = scale * sums[part] as f32;
-            out.neg_sum[part] = -sums[part];
-        }
+        out.sum = scale * all as f32;
+        out.neg_sum = [-sum[0], -sum[1], -all];
+        out.neg_halves = halves(-sum[0], -sum[1]);
     }
+}
+
+/// Two numbers of 16 bits as one of 32, the first one lowest.
+#[inline(always)]
+pub(super) fn halves(first: i32, second: i32) -> i32 {
+    first & 0xffff | second << 16
 }

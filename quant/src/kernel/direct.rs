@@ -159,14 +159,18 @@ impl<I: Isa, L: Lanes, const C: usize> Sink<I> for Sums<'_, I, L, C> {
     #[inline(always)]
     fn take(&mut self, isa: I, weights: Lanes32<I>) {
         let step = I::LANES * L::TYPE.block_bytes() * Block::LEN / L::TYPE.block_len();
-        let Next { bytes, at, near, twice } = self.next;
-        // What is a condition here keeps LLVM from mixing the blocks, and from spilling (cached, Zen 4: Q5_0 25 GB/s with both, 19 with
-        // the second alone, Q3_K 17 and 11).
-        isa.prefetch(bytes, at + AHEAD, step.div_ceil(LINE), near);
-        if twice {
-            isa.prefetch(bytes, at, step.div_ceil(LINE), true);
+        // The bytes of two sub-blocks may be three lines, where those of one, twice, are four.
+        let every = if step < 2 * LINE { 2 } else { 1 };
+        if self.block.is_multiple_of(every) {
+            let Next { bytes, at, near, twice } = self.next;
+            // What is a condition here keeps LLVM from mixing the blocks, and from spilling (cached, Zen 4: Q5_0 25 GB/s with both, 19 with
+            // the second alone, Q3_K 17 and 11).
+            isa.prefetch(bytes, at + AHEAD, (step * every).div_ceil(LINE), near);
+            if twice {
+                isa.prefetch(bytes, at, (step * every).div_ceil(LINE), true);
+            }
+            self.next.at += step * every;
         }
-        self.next.at += step;
         let mut activations = [&self.columns[0][self.block]; C];
         for (activations, column) in activations.iter_mut().zip(&self.columns) {
             *activations = &column[self.block];
@@ -183,12 +187,22 @@ impl<I: Isa> Weights<I> for Lanes32<I> {
     }
 
     #[inline(always)]
-    fn scale(&self, _: I, part: usize, _: usize) -> I::F {
-        self.scale[part]
+    fn scale(&self, _: I, _: usize) -> I::F {
+        self.scale
     }
 
     #[inline(always)]
-    fn min(&self, _: I, part: usize, _: usize) -> I::F {
-        self.min[part]
+    fn min(&self, _: I, _: usize) -> I::F {
+        self.min
+    }
+
+    #[inline(always)]
+    fn factors(&self, _: I, _: usize) -> I::I {
+        self.factors
+    }
+
+    #[inline(always)]
+    fn min_factors(&self, _: I, _: usize) -> I::I {
+        self.min_factors
     }
 }

@@ -2,7 +2,7 @@
 //! row meet eight activations of two columns at a time. The integers are the same, so the bits are.
 
 use super::activations::Block;
-use super::block::{Weights, add_part};
+use super::block::{WHOLE, Weights, add_scaled, add_weighed, offsets};
 use super::lanes::Kind;
 use crate::isa::Isa;
 
@@ -18,9 +18,11 @@ pub(super) fn multiply_pairs<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
     activations: [&Block; C],
     acc: &mut [[I::F; C]; V],
 ) {
+    let zero = isa.splat_i32(0);
+    let mut totals = [[zero; C]; V];
     let eights = 4 / K::PARTS;
     for part in 0..K::PARTS {
-        let zero = isa.splat_i32(0);
+        let offsets = offsets::<I, K, C>(isa, if K::PARTS == 2 { part } else { WHOLE }, &activations);
         let mut sums = [[[zero; 2]; MOST]; V];
         // Written out, as in `multiply_block`.
         macro_rules! add {
@@ -30,13 +32,21 @@ pub(super) fn multiply_pairs<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
         if eights > 2 {
             add!(2 3);
         }
-        let mut totals = [[zero; C]; V];
         for v in 0..V {
             for c in 0..C {
-                totals[v][c] = isa.apart(sums[v][c / 2])[c % 2];
+                let sum = isa.add_i32(isa.apart(sums[v][c / 2])[c % 2], offsets[c]);
+                totals[v][c] = if K::PARTS == 2 {
+                    isa.weigh(K::BITS, totals[v][c], isa.start(K::BITS, sum), weights.factors(isa, v), part)
+                } else {
+                    sum
+                };
             }
         }
-        add_part::<I, K, W, V, C>(isa, weights, part, &activations, &totals, acc);
+    }
+    if K::PARTS == 2 {
+        add_weighed::<I, K, W, V, C>(isa, weights, &activations, &totals, acc);
+    } else {
+        add_scaled::<I, K, W, V, C>(isa, weights, &activations, &totals, acc);
     }
 }
 
@@ -64,6 +74,7 @@ fn add_products<I: Isa, W: Weights<I>, const V: usize, const C: usize>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::activations::halves;
     use super::super::block::multiply_block;
     use super::super::lanes::{Bytes, Lanes32, Symmetric, Symmetric16, WithMin16};
     use super::*;
@@ -73,19 +84,22 @@ mod tests {
     fn pairs_are_two_columns<K: Kind, const C: usize>() {
         let byte = |seed: u32| (seed.wrapping_mul(2_654_435_761) >> 15) & ((1 << K::BITS.min(7)) - 1);
         let quad = |t: usize, lane: usize| (0..4).fold(0, |quad, i| quad << 8 | byte((t * 64 + lane * 4 + i) as u32)) as i32;
-        let number = |part: usize, lane: usize| 0.01 * (3 * part + lane + 1) as f32;
-        let of = |part: usize| std::array::from_fn(|lane| number(part, lane));
+        let number = |of: usize| std::array::from_fn(|lane| 0.01 * (3 * of + lane + 1) as f32);
+        let factors = |of: i32| std::array::from_fn(|lane| (lane as i32 - of) << 16 | (3 * lane as i32 + of));
         let weights = Lanes32::<Scalar> {
             q: std::array::from_fn(|t| std::array::from_fn(|lane| quad(t, lane))),
-            scale: [of(0), of(1)],
-            min: [of(2), of(3)],
+            scale: number(0),
+            min: number(1),
+            factors: factors(2),
+            min_factors: factors(0),
         };
         let column = |c: usize| {
             let q: [i8; 32] = std::array::from_fn(|i| ((i * 37 + c * 11) % 255) as i8);
             let sum = |range: std::ops::Range<usize>| q[range].iter().map(|&q| i32::from(q)).sum::<i32>();
             let (sums, scale) = ([sum(0..16), sum(16..32), sum(0..32)], 0.1 + c as f32);
             let quads = std::array::from_fn(|t| std::array::from_fn(|i| q[4 * t + i]));
-            Block { q: quads, scale, sum: sums.map(|sum| scale * sum as f32), neg_sum: sums.map(|sum| -sum) }
+            let neg_sum = sums.map(|sum| -sum);
+            Block { q: quads, scale, sum: scale * sums[2] as f32, neg_sum, neg_halves: halves(neg_sum[0], neg_sum[1]) }
         };
         let blocks: [Block; C] = std::array::from_fn(column);
         let (mut plain, mut pairs) = ([[[0.5; 8]; C]; 1], [[[0.5; 8]; C]; 1]);
@@ -101,6 +115,6 @@ mod tests {
         pairs_are_two_columns::<Symmetric<5, 4>, 2>();
         pairs_are_two_columns::<Bytes, 4>();
         pairs_are_two_columns::<Symmetric16<6, 5>, 4>();
-        pairs_are_two_columns::<WithMin16<2>, 2>();
+        pairs_are_two_columns::<WithMin16<4>, 2>();
     }
 }

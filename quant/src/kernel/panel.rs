@@ -4,7 +4,7 @@
 //! ```text
 //! for each panel of V·LANES rows:
 //!     for each slice of K:
-//!         unpack the slice: for each sub-block of 32, quads [8][V·LANES], scales [PARTS][V·LANES], minima likewise
+//!         unpack the slice: for each sub-block of 32, quads [8][V·LANES], its halves' factors, scales [V·LANES], minima
 //!         for each C columns: acc += slice × activations        (block.rs)
 //! ```
 //!
@@ -69,8 +69,8 @@ impl<L: Lanes> Op for Panels<'_, '_, '_, L> {
         let weights = self.weights;
         let blocks = weights.cols() / Block::LEN;
         let (longest, rows) = (blocks.min(SLICE), V * I::LANES);
-        let quads = aligned(&mut self.scratch.quads, longest * 8 * rows);
-        let scales = aligned(&mut self.scratch.scales, longest * 2 * L::Kind::PARTS * rows);
+        let quads = aligned(&mut self.scratch.quads, longest * integers::<L::Kind>() * rows);
+        let scales = aligned(&mut self.scratch.scales, longest * FLOATS * rows);
         let sums = aligned(&mut self.scratch.sums, COLUMNS.min(self.columns.len()) * rows);
         for (chunk, columns) in self.columns.chunks(COLUMNS).enumerate() {
             let steps = columns.len().div_ceil(I::COLUMNS) * blocks.div_ceil(SLICE) + V * blocks * Block::LEN / L::TYPE.block_len();
@@ -123,6 +123,14 @@ impl<'a> Next<'a> {
 
 /// Vectors of rows in a panel.
 const V: usize = 2;
+
+/// Vectors of integers of a sub-block: its quads, and where its halves have factors, those of the scale and of the minimum.
+const fn integers<K: Kind>() -> usize {
+    if K::PARTS == 2 { 10 } else { 8 }
+}
+
+/// Vectors of floats of a sub-block: scale and minimum.
+const FLOATS: usize = 2;
 
 /// Which weights a panel holds.
 #[derive(Clone, Copy)]
@@ -190,7 +198,7 @@ impl<I: Isa, K: Kind> Sink<I> for Filler<'_, K> {
     fn take(&mut self, isa: I, weights: Lanes32<I>) {
         let rows = V * I::LANES;
         let at = self.v * I::LANES;
-        let quads = &mut self.quads[self.block * 8 * rows..][..8 * rows];
+        let quads = &mut self.quads[self.block * integers::<K>() * rows..][..integers::<K>() * rows];
         let mut q = weights.q;
         if I::PAIRS {
             for pair in q.as_chunks_mut::<2>().0 {
@@ -200,19 +208,22 @@ impl<I: Isa, K: Kind> Sink<I> for Filler<'_, K> {
         for (t, q) in q.into_iter().enumerate() {
             isa.store_i32(&mut quads[t * rows + at..], q);
         }
-        let scales = &mut self.scales[self.block * 2 * K::PARTS * rows..][..2 * K::PARTS * rows];
-        for part in 0..K::PARTS {
-            isa.store(&mut scales[2 * part * rows + at..], weights.scale[part]);
+        if K::PARTS == 2 {
+            isa.store_i32(&mut quads[8 * rows + at..], weights.factors);
             if K::MIN {
-                isa.store(&mut scales[(2 * part + 1) * rows + at..], weights.min[part]);
+                isa.store_i32(&mut quads[9 * rows + at..], weights.min_factors);
             }
+        }
+        let scales = &mut self.scales[self.block * FLOATS * rows..][..FLOATS * rows];
+        isa.store(&mut scales[at..], weights.scale);
+        if K::MIN {
+            isa.store(&mut scales[rows + at..], weights.min);
         }
         self.block += 1;
     }
 }
 
-/// A slice, unpacked: for each sub-block of 32 weights `quads: [8][V·LANES]` and `scales: [PARTS][2][V·LANES]`, where the second of the
-/// two is the minimum.
+/// A slice, unpacked: for each sub-block of 32 weights `quads: [integers][V·LANES]` and `scales: [FLOATS][V·LANES]`.
 #[derive(Clone, Copy)]
 struct Panel<'a> {
     slice: Slice,
@@ -280,8 +291,8 @@ impl<K: Kind, const C: usize> Op for Tile<'_, '_, '_, K, C> {
                 }
             }
         }
-        let quads = panel.quads.chunks_exact(8 * rows);
-        let scales = panel.scales.chunks_exact(2 * K::PARTS * rows);
+        let quads = panel.quads.chunks_exact(integers::<K>() * rows);
+        let scales = panel.scales.chunks_exact(FLOATS * rows);
         for ((b, quads), scales) in (0..slice.to - slice.from).zip(quads).zip(scales) {
             let mut blocks = [&activations[0][b]; C];
             for c in 0..C {
@@ -321,12 +332,22 @@ impl<I: Isa> Weights<I> for InPanel<'_> {
     }
 
     #[inline(always)]
-    fn scale(&self, isa: I, part: usize, v: usize) -> I::F {
-        isa.load(&self.scales[(2 * part * V + v) * I::LANES..])
+    fn scale(&self, isa: I, v: usize) -> I::F {
+        isa.load(&self.scales[v * I::LANES..])
     }
 
     #[inline(always)]
-    fn min(&self, isa: I, part: usize, v: usize) -> I::F {
-        isa.load(&self.scales[((2 * part + 1) * V + v) * I::LANES..])
+    fn min(&self, isa: I, v: usize) -> I::F {
+        isa.load(&self.scales[(V + v) * I::LANES..])
+    }
+
+    #[inline(always)]
+    fn factors(&self, isa: I, v: usize) -> I::I {
+        isa.load_i32(&self.quads[(8 * V + v) * I::LANES..])
+    }
+
+    #[inline(always)]
+    fn min_factors(&self, isa: I, v: usize) -> I::I {
+        isa.load_i32(&self.quads[(9 * V + v) * I::LANES..])
     }
 }

@@ -60,7 +60,7 @@ pub(super) trait Kind {
     const BITS: u32;
     /// log₂ of what must be subtracted from a weight.
     const OFFSET: Option<u32>;
-    /// Parts of a sub-block of 32 that have scales (and minima) of their own: 1 or 2.
+    /// 2 where the halves of a sub-block of 32 have factors of the scale (and of the minimum) of their own, else 1.
     const PARTS: usize;
     /// Whether there is a minimum.
     const MIN: bool;
@@ -96,7 +96,7 @@ impl<const BITS: u32> Kind for WithMin<BITS> {
     const MIN: bool = true;
 }
 
-/// One scale for 16 weights; `OFFSET` as in [`Kind`].
+/// Factors of the scale for 16 weights; `OFFSET` as in [`Kind`].
 pub(super) struct Symmetric16<const BITS: u32, const OFFSET: u32>;
 
 impl<const BITS: u32, const OFFSET: u32> Kind for Symmetric16<BITS, OFFSET> {
@@ -106,7 +106,7 @@ impl<const BITS: u32, const OFFSET: u32> Kind for Symmetric16<BITS, OFFSET> {
     const MIN: bool = false;
 }
 
-/// A scale and a minimum for 16 weights.
+/// Factors of the scale and of the minimum for 16 weights.
 pub(super) struct WithMin16<const BITS: u32>;
 
 impl<const BITS: u32> Kind for WithMin16<BITS> {
@@ -120,10 +120,14 @@ impl<const BITS: u32> Kind for WithMin16<BITS> {
 pub(super) struct Lanes32<I: Isa> {
     /// Weights `4t .. 4t + 4` in vector `t`.
     pub(super) q: [I::I; 8],
-    /// What the integers of each part are multiplied with.
-    pub(super) scale: [I::F; 2],
-    /// What is added to each weight of a part.
-    pub(super) min: [I::F; 2],
+    /// What the integers are multiplied with.
+    pub(super) scale: I::F,
+    /// What is added to each weight; where halves have factors, what is subtracted times those.
+    pub(super) min: I::F,
+    /// The halves' factors of the scale, 16 bits each; zeros where a format has none.
+    pub(super) factors: I::I,
+    /// The same of the minimum.
+    pub(super) min_factors: I::I,
 }
 
 /// Where unpacked weights go: into the panel of prefill, or at once into the sums of decode.
@@ -216,8 +220,26 @@ fn low_byte<I: Isa>(isa: I, x: I::I) -> I::F {
     isa.to_f32(isa.and(x, isa.splat_i32(255)))
 }
 
-/// A sub-block whose parts share a scale and have no minimum.
+/// A sub-block with one scale and no minimum.
 #[inline(always)]
 fn symmetric<I: Isa>(isa: I, q: [I::I; 8], scale: I::F) -> Lanes32<I> {
-    Lanes32 { q, scale: [scale; 2], min: [isa.splat(0.0); 2] }
+    affine(isa, q, scale, isa.splat(0.0))
+}
+
+/// A sub-block with one scale and one minimum.
+#[inline(always)]
+fn affine<I: Isa>(isa: I, q: [I::I; 8], scale: I::F, min: I::F) -> Lanes32<I> {
+    let none = isa.splat_i32(0);
+    Lanes32 { q, scale, min, factors: none, min_factors: none }
+}
+
+/// A sub-block whose halves have factors of the scale and no minimum.
+#[inline(always)]
+fn halves<I: Isa>(isa: I, q: [I::I; 8], scale: I::F, factors: I::I) -> Lanes32<I> {
+    Lanes32 { q, scale, min: isa.splat(0.0), factors, min_factors: isa.splat_i32(0) }
+}
+
+/// `x` in both halves.
+const fn pair(x: i16) -> i32 {
+    (x as i32 & 0xffff) | (x as i32) << 16
 }

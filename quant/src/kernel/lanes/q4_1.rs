@@ -1,6 +1,6 @@
 //! Q4_1 (layout: `format/q4_1.rs`).
 
-use super::{Lanes, Lanes32, Sink, WithMin, nibbles};
+use super::{Lanes, Lanes32, Sink, WithMin, affine, nibbles};
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 
@@ -33,5 +33,5 @@ impl Lanes for Q4_1 {
 #[inline(always)]
 fn block<I: Isa>(isa: I, head: I::I, packed: [I::I; 4]) -> Lanes32<I> {
     let (scale, min) = isa.f16s_to_f32(head);
-    Lanes32 { q: nibbles(isa, packed), scale: [scale; 2], min: [min; 2] }
+    affine(isa, nibbles(isa, packed), scale, min)
 }

@@ -1,7 +1,7 @@
 //! Q4_K (layout: `format/q4_k.rs`).
 
 use super::k_scales::scales_mins;
-use super::{Lanes, Lanes32, Sink, WithMin, low_byte, nibble};
+use super::{Lanes, Sink, WithMin, affine, low_byte, nibble};
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 
@@ -27,7 +27,7 @@ impl Lanes for Q4K {
                         *q = nibble(isa, *q, shift);
                     }
                     let (s, m) = (isa.mul(d, low_byte(isa, scale)), isa.mul(neg_dmin, low_byte(isa, min)));
-                    sink.take(isa, Lanes32 { q, scale: [s; 2], min: [m; 2] });
+                    sink.take(isa, affine(isa, q, s, m));
                     (scale, min) = (isa.shr(scale, 8), isa.shr(min, 8));
                 });
             }

@@ -1,6 +1,6 @@
 //! Q5_1 (layout: `format/q5_1.rs`).
 
-use super::{Lanes, Lanes32, Sink, WithMin, fifth_bits, nibbles};
+use super::{Lanes, Lanes32, Sink, WithMin, affine, fifth_bits, nibbles};
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 
@@ -30,5 +30,5 @@ impl Lanes for Q5_1 {
 #[inline(always)]
 fn block<I: Isa>(isa: I, head: I::I, high: I::I, packed: [I::I; 4]) -> Lanes32<I> {
     let (scale, min) = isa.f16s_to_f32(head);
-    Lanes32 { q: fifth_bits(isa, nibbles(isa, packed), high), scale: [scale; 2], min: [min; 2] }
+    affine(isa, fifth_bits(isa, nibbles(isa, packed), high), scale, min)
 }

@@ -1,7 +1,7 @@
 //! Q5_K (layout: `format/q5_k.rs`).
 
 use super::k_scales::scales_mins;
-use super::{Lanes, Lanes32, Sink, WithMin, low_byte, moved, nibble};
+use super::{Lanes, Sink, WithMin, affine, low_byte, moved, nibble};
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 
@@ -27,7 +27,7 @@ impl Lanes for Q5K {
                         *q = isa.or(nibble(isa, *q, shift), moved(isa, high, sub, 4, 1 << 4));
                     }
                     let factor = |d, x: [_; 2]| isa.mul(d, low_byte(isa, isa.shr(x[half], sub % 4 * 8)));
-                    sink.take(isa, Lanes32 { q, scale: [factor(d, scales); 2], min: [factor(neg_dmin, mins); 2] });
+                    sink.take(isa, affine(isa, q, factor(d, scales), factor(neg_dmin, mins)));
                 });
             });
         });

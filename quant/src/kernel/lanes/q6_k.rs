@@ -1,6 +1,6 @@
 //! Q6_K (layout: `format/q6_k.rs`).
 
-use super::{Lanes, Lanes32, Sink, Symmetric16, moved, nibble};
+use super::{Lanes, Sink, Symmetric16, bytes, halves, moved, nibble, pair};
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 
@@ -12,7 +12,11 @@ impl Lanes for Q6K {
 
     #[inline(always)]
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
-        let scales = rows.quads(isa, 192);
+        let mut scales = rows.quads(isa, 192);
+        for scale in &mut scales {
+            // 128 more than they are: not negative.
+            *scale = isa.xor(*scale, isa.splat_i32(bytes(0x80)));
+        }
         // Sixteen bytes that end with the block, of which the last two are wanted.
         let d = isa.f16_to_f32(isa.shr(rows.quads(isa, 194)[3], 16));
         for n in 0..2 {
@@ -28,9 +32,8 @@ impl Lanes for Q6K {
                     *q = isa.or(nibble(isa, *q, k as u32 / 2 * 4), moved(isa, high, 2 * k as u32, 4, 3 << 4));
                 }
                 // Scales 2·sub and 2·sub + 1 are the lower or upper half of dword sub / 2.
-                let pair = isa.shr(scales[2 * n + k / 2], k as u32 % 2 * 16);
-                let scale = |shift: u32| isa.mul(d, isa.to_f32(isa.sar(isa.shl(pair, 24 - shift), 24)));
-                sink.take(isa, Lanes32 { q, scale: [scale(0), scale(8)], min: [isa.splat(0.0); 2] });
+                let factors = isa.pairs(scales[2 * n + k / 2], k % 2 == 1);
+                sink.take(isa, halves(isa, q, d, isa.add_i16(factors, isa.splat_i32(pair(-128)))));
             });
         }
     }
