@@ -87,7 +87,6 @@ fn multiply_halves<I: Isa, K: Kind, W: Weights<I>, const V: usize, const C: usiz
     activations: [&Block; C],
     acc: &mut [[I::F; C]; V],
 ) {
-    let steps = I::steps(K::BITS).min(HALF);
     let mut totals = [[isa.splat_i32(0); C]; V];
     if let (Some(shift), false) = (K::OFFSET, I::WIDE) {
         for (v, totals) in totals.iter_mut().enumerate() {
@@ -97,25 +96,38 @@ fn multiply_halves<I: Isa, K: Kind, W: Weights<I>, const V: usize, const C: usiz
             }
         }
     }
-    for part in 0..2 {
-        let begin = if I::WIDE { offsets::<I, K, C>(isa, part, &activations) } else { [isa.splat_i32(0); C] };
-        for first in (part * HALF..(part + 1) * HALF).step_by(steps) {
-            let mut sums = [[[isa.start(K::BITS, isa.splat_i32(0)); CHAINS]; C]; V];
-            for sums in &mut sums {
-                for c in 0..C {
-                    sums[c][0] = isa.start(K::BITS, begin[c]);
-                }
+    // Written out: else the half would be a number in a register.
+    add_half::<I, K, W, V, C>(isa, weights, &activations, 0, &mut totals);
+    add_half::<I, K, W, V, C>(isa, weights, &activations, 1, &mut totals);
+    add_weighed::<I, K, W, V, C>(isa, weights, &activations, &totals, acc);
+}
+
+/// Adds the products of a half, times its factors, to `totals`.
+#[inline(always)]
+fn add_half<I: Isa, K: Kind, W: Weights<I>, const V: usize, const C: usize>(
+    isa: I,
+    weights: &W,
+    activations: &[&Block; C],
+    part: usize,
+    totals: &mut [[I::I; C]; V],
+) {
+    let steps = I::steps(K::BITS).min(HALF);
+    let begin = if I::WIDE { offsets::<I, K, C>(isa, part, activations) } else { [isa.splat_i32(0); C] };
+    for first in (part * HALF..(part + 1) * HALF).step_by(steps) {
+        let mut sums = [[[isa.start(K::BITS, isa.splat_i32(0)); CHAINS]; C]; V];
+        for sums in &mut sums {
+            for c in 0..C {
+                sums[c][0] = isa.start(K::BITS, begin[c]);
             }
-            add_steps::<I, K, W, V, C>(isa, weights, &activations, first..first + steps, 1, &mut sums);
-            for v in 0..V {
-                let factors = weights.factors(isa, v);
-                for c in 0..C {
-                    totals[v][c] = isa.weigh(K::BITS, totals[v][c], sums[v][c][0], factors, part);
-                }
+        }
+        add_steps::<I, K, W, V, C>(isa, weights, activations, first..first + steps, 1, &mut sums);
+        for v in 0..V {
+            let factors = weights.factors(isa, v);
+            for c in 0..C {
+                totals[v][c] = isa.weigh(K::BITS, totals[v][c], sums[v][c][0], factors, part);
             }
         }
     }
-    add_weighed::<I, K, W, V, C>(isa, weights, &activations, &totals, acc);
 }
 
 /// Quads of half a sub-block.

@@ -18,36 +18,50 @@ pub(super) fn multiply_pairs<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
     activations: [&Block; C],
     acc: &mut [[I::F; C]; V],
 ) {
-    let zero = isa.splat_i32(0);
-    let mut totals = [[zero; C]; V];
-    let eights = 4 / K::PARTS;
-    for part in 0..K::PARTS {
-        let offsets = offsets::<I, K, C>(isa, if K::PARTS == 2 { part } else { WHOLE }, &activations);
-        let mut sums = [[[zero; 2]; MOST]; V];
-        // Written out, as in `multiply_block`.
-        macro_rules! add {
-            ($($t:literal)*) => { $(add_products::<I, W, V, C>(isa, weights, &activations, part * eights + $t, &mut sums);)* };
-        }
-        add!(0 1);
-        if eights > 2 {
-            add!(2 3);
-        }
+    let mut totals = [[isa.splat_i32(0); C]; V];
+    if K::PARTS == 2 {
+        let first = products::<I, K, W, V, C>(isa, weights, &activations, 0);
+        let second = products::<I, K, W, V, C>(isa, weights, &activations, 1);
         for v in 0..V {
+            let factors = weights.factors(isa, v);
             for c in 0..C {
-                let sum = isa.add_i32(isa.apart(sums[v][c / 2])[c % 2], offsets[c]);
-                totals[v][c] = if K::PARTS == 2 {
-                    isa.weigh(K::BITS, totals[v][c], isa.start(K::BITS, sum), weights.factors(isa, v), part)
-                } else {
-                    sum
-                };
+                let total = isa.weigh(K::BITS, totals[v][c], isa.start(K::BITS, first[v][c]), factors, 0);
+                totals[v][c] = isa.weigh(K::BITS, total, isa.start(K::BITS, second[v][c]), factors, 1);
             }
         }
-    }
-    if K::PARTS == 2 {
         add_weighed::<I, K, W, V, C>(isa, weights, &activations, &totals, acc);
     } else {
+        totals = products::<I, K, W, V, C>(isa, weights, &activations, WHOLE);
         add_scaled::<I, K, W, V, C>(isa, weights, &activations, &totals, acc);
     }
+}
+
+/// The products of a half (0 or 1), or of the [`WHOLE`].
+#[inline(always)]
+fn products<I: Isa, K: Kind, W: Weights<I>, const V: usize, const C: usize>(
+    isa: I,
+    weights: &W,
+    activations: &[&Block; C],
+    of: usize,
+) -> [[I::I; C]; V] {
+    let first = if of == 1 { 2 } else { 0 };
+    let mut sums = [[[isa.splat_i32(0); 2]; MOST]; V];
+    // Written out, as in `multiply_block`.
+    macro_rules! add {
+        ($($t:literal)*) => { $(add_products::<I, W, V, C>(isa, weights, activations, first + $t, &mut sums);)* };
+    }
+    add!(0 1);
+    if of == WHOLE {
+        add!(2 3);
+    }
+    let offsets = offsets::<I, K, C>(isa, of, activations);
+    let mut totals = [offsets; V];
+    for v in 0..V {
+        for c in 0..C {
+            totals[v][c] = isa.add_i32(isa.apart(sums[v][c / 2])[c % 2], offsets[c]);
+        }
+    }
+    totals
 }
 
 /// Adds the products of weights `8t .. 8t + 8` of each row.

@@ -1,6 +1,6 @@
 //! Q3_K (layout: `format/q3_k.rs`).
 
-use super::{Lanes, Sink, Symmetric16, bytes, halves, moved, nibble, pair};
+use super::{Lanes, Sink, Symmetric16, halves, moved, nibble, pair};
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 
@@ -12,9 +12,7 @@ impl Lanes for Q3K {
 
     #[inline(always)]
     fn unpack<I: Isa, S: Sink<I>>(isa: I, rows: Rows<'_>, sink: &mut S) {
-        let scales = scales(isa, rows);
-        // Sixteen bytes that end with the block, of which the last two are wanted.
-        let d = isa.f16_to_f32(isa.shr(rows.quads(isa, 94)[3], 16));
+        let (scales, d) = scales(isa, rows);
         let high = rows.octets(isa, 0); // bit j of byte l is the third of weight 32·j + l
         written_out!(n in 0 1 => {
             let (mut even, mut odd) = (rows.octets(isa, 32 + 32 * n), rows.octets(isa, 32 + 32 * n));
@@ -53,15 +51,14 @@ const fn thirds(from: usize) -> [u8; 16] {
     table
 }
 
-/// The sixteen stored scales, four in a dword.
+/// The sixteen stored scales, four in a dword, and their scale.
 #[inline(always)]
-fn scales<I: Isa>(isa: I, rows: Rows<'_>) -> [I::I; 4] {
-    let [_, a, b, high] = rows.quads(isa, 92);
-    let top = |shift| isa.shl(isa.and(isa.shr(high, shift), isa.splat_i32(bytes(3))), 4);
-    [
-        isa.or(nibble(isa, a, 0), top(0)),
-        isa.or(nibble(isa, b, 0), top(2)),
-        isa.or(nibble(isa, a, 4), top(4)),
-        isa.or(nibble(isa, b, 4), top(6)),
-    ]
+fn scales<I: Isa>(isa: I, rows: Rows<'_>) -> ([I::I; 4], I::F) {
+    // Sixteen bytes that end with the block, of which the first two are weights.
+    let [first, second, third, last] = rows.quads(isa, 94);
+    let [a, b, high] = [isa.across(first, second), isa.across(second, third), isa.across(third, last)];
+    let with_top = |low, from| isa.or(low, moved(isa, high, from, 4, 0x30));
+    let scales =
+        [with_top(nibble(isa, a, 0), 0), with_top(nibble(isa, b, 0), 2), with_top(nibble(isa, a, 4), 4), with_top(nibble(isa, b, 4), 6)];
+    (scales, isa.f16_to_f32(isa.shr(last, 16)))
 }
