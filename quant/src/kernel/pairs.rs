@@ -18,20 +18,19 @@ pub(super) fn multiply_pairs<I: Isa, K: Kind, W: Weights<I>, const V: usize, con
     activations: [&Block; C],
     acc: &mut [[I::F; C]; V],
 ) {
-    let mut totals = [[isa.splat_i32(0); C]; V];
     if K::PARTS == 2 {
-        let first = products::<I, K, W, V, C>(isa, weights, &activations, 0);
+        let mut totals = products::<I, K, W, V, C>(isa, weights, &activations, 0);
         let second = products::<I, K, W, V, C>(isa, weights, &activations, 1);
         for v in 0..V {
             let factors = weights.factors(isa, v);
             for c in 0..C {
-                let total = isa.weigh(K::BITS, totals[v][c], isa.start(K::BITS, first[v][c]), factors, 0);
-                totals[v][c] = isa.weigh(K::BITS, total, isa.start(K::BITS, second[v][c]), factors, 1);
+                let first = isa.weigh(K::BITS, isa.splat_i32(0), isa.start(K::BITS, totals[v][c]), factors, 0);
+                totals[v][c] = isa.weigh(K::BITS, first, isa.start(K::BITS, second[v][c]), factors, 1);
             }
         }
         add_weighed::<I, K, W, V, C>(isa, weights, &activations, &totals, acc);
     } else {
-        totals = products::<I, K, W, V, C>(isa, weights, &activations, WHOLE);
+        let totals = products::<I, K, W, V, C>(isa, weights, &activations, WHOLE);
         add_scaled::<I, K, W, V, C>(isa, weights, &activations, &totals, acc);
     }
 }
