@@ -2,7 +2,7 @@
 //!
 //! SAFETY of every intrinsic here: see `ymm.rs`.
 
-use super::bytes::{ByteProducts, steps_in_16_bits};
+use super::bytes::{ByteProducts, TWICE, steps_in_16_bits};
 use super::ymm::Ymm;
 use super::{Isa, Level, Op};
 use std::arch::asm;
@@ -71,10 +71,8 @@ impl ByteProducts<__m256i> for Maddubs {
 
     #[inline(always)]
     fn weigh(self, _: u32, total: __m256i, sum: __m256i, factors: __m256i, part: usize) -> __m256i {
-        let byte = if part == 1 { 0x0202_0202 } else { 0 };
         unsafe {
-            let lower = _mm_set_epi32(0x0d0c_0d0c, 0x0908_0908, 0x0504_0504, 0x0100_0100);
-            let twice = shuffle_bytes(factors, _mm256_broadcastsi128_si256(_mm_or_si128(lower, _mm_set1_epi32(byte))));
+            let twice = shuffle_bytes(factors, _mm256_broadcastsi128_si256(_mm_loadu_si128(TWICE[part].as_ptr().cast())));
             _mm256_add_epi32(total, _mm256_madd_epi16(sum, twice))
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! SAFETY of every intrinsic here: see `zmm.rs`.
 
-use super::bytes::{ByteProducts, steps_in_16_bits};
+use super::bytes::{ByteProducts, TWICE, steps_in_16_bits};
 use super::zmm::Zmm;
 use super::{Isa, Level, Op};
 use std::arch::asm;
@@ -72,10 +72,8 @@ impl ByteProducts<__m512i> for Maddubs {
 
     #[inline(always)]
     fn weigh(self, _: u32, total: __m512i, sum: __m512i, factors: __m512i, part: usize) -> __m512i {
-        let byte = if part == 1 { 0x0202_0202 } else { 0 };
         unsafe {
-            let lower = _mm_set_epi32(0x0d0c_0d0c, 0x0908_0908, 0x0504_0504, 0x0100_0100);
-            let twice = _mm512_shuffle_epi8(factors, _mm512_broadcast_i32x4(_mm_or_si128(lower, _mm_set1_epi32(byte))));
+            let twice = _mm512_shuffle_epi8(factors, _mm512_broadcast_i32x4(_mm_loadu_si128(TWICE[part].as_ptr().cast())));
             _mm512_add_epi32(total, _mm512_madd_epi16(sum, twice))
         }
     }

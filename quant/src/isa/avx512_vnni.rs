@@ -36,6 +36,7 @@ impl ByteProducts<__m512i> for Dpbusd {
     fn dot(self, _: u32, sum: __m512i, weights: __m512i, activations: i32) -> __m512i {
         unsafe { _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(activations)) }
     }
+
     // The halves' sums side by side, where they are of 16 bits.
     #[inline(always)]
     fn weigh(self, bits: u32, total: __m512i, sum: __m512i, factors: __m512i, part: usize) -> __m512i {

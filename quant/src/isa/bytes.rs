@@ -86,3 +86,23 @@ pub(super) fn steps_in_16_bits(bits: u32) -> usize {
         _ => 8,
     }
 }
+
+/// What `vpshufb` takes to the places of sixteen bytes: of each dword the two lower or the two upper bytes, with a zero above each.
+#[cfg(target_arch = "x86_64")]
+pub(super) const APART: [[u8; 16]; 2] = [each_dword([0, 0x80, 1, 0x80]), each_dword([2, 0x80, 3, 0x80])];
+
+/// The same: of each dword the lower or the upper 16 bits, twice.
+#[cfg(target_arch = "x86_64")]
+pub(super) const TWICE: [[u8; 16]; 2] = [each_dword([0, 1, 0, 1]), each_dword([2, 3, 2, 3])];
+
+/// `bytes`, counted from each of four dwords on; what is above 127 stays, and is a zero.
+#[cfg(target_arch = "x86_64")]
+const fn each_dword(bytes: [u8; 4]) -> [u8; 16] {
+    let mut all = [0; 16];
+    let mut i = 0;
+    while i < 16 {
+        all[i] = bytes[i % 4] | (i / 4 * 4) as u8;
+        i += 1;
+    }
+    all
+}

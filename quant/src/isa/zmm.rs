@@ -3,7 +3,7 @@
 //! SAFETY of every intrinsic here: a [`Zmm`] exists only where [`Zmm::new`] has seen the features. Loads and stores go through
 //! array references of their full size.
 
-use super::bytes::ByteProducts;
+use super::bytes::{APART, ByteProducts};
 use super::{Isa, LINE, Level, Op, Rows};
 use half::{bf16, f16};
 use std::arch::x86_64::*;
@@ -321,11 +321,8 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
 
     #[inline(always)]
     fn pairs(self, a: __m512i, upper: bool) -> __m512i {
-        let byte = if upper { 0x0202_0202 } else { 0 };
-        unsafe {
-            let lower = _mm_set_epi32(0x800d_800cu32 as i32, 0x8009_8008u32 as i32, 0x8005_8004u32 as i32, 0x8001_8000u32 as i32);
-            _mm512_shuffle_epi8(a, _mm512_broadcast_i32x4(_mm_or_si128(lower, _mm_set1_epi32(byte))))
-        }
+        let places = APART[usize::from(upper)].as_ptr();
+        unsafe { _mm512_shuffle_epi8(a, _mm512_broadcast_i32x4(_mm_loadu_si128(places.cast()))) }
     }
 
     #[inline(always)]

@@ -18,7 +18,7 @@ pub struct Block {
     pub(super) sum: f32,
     /// `−Σ q` over activations 0–15, 16–31, and all.
     pub(super) neg_sum: [i32; 3],
-    /// The first two of them, see [`halves`].
+    /// The first two of them, a [`pair`].
     pub(super) neg_halves: i32,
 }
 
@@ -182,12 +182,12 @@ fn quantize_blocks<I: Isa>(isa: I, x: &[[f32; 32]], out: &mut [Block]) {
         out.scale = scale;
         out.sum = scale * all as f32;
         out.neg_sum = [-sum[0], -sum[1], -all];
-        out.neg_halves = halves(-sum[0], -sum[1]);
+        out.neg_halves = pair(-sum[0], -sum[1]);
     }
 }
 
 /// Two numbers of 16 bits as one of 32, the first one lowest.
 #[inline(always)]
-pub(super) fn halves(first: i32, second: i32) -> i32 {
+pub(super) const fn pair(first: i32, second: i32) -> i32 {
     first & 0xffff | second << 16
 }

@@ -87,7 +87,7 @@ fn add_products<I: Isa, W: Weights<I>, const V: usize, const C: usize>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::activations::halves;
+    use super::super::activations::pair;
     use super::super::block::multiply_block;
     use super::super::lanes::{Bytes, Lanes32, Symmetric, Symmetric16, WithMin16};
     use super::*;
@@ -112,7 +112,7 @@ mod tests {
             let (sums, scale) = ([sum(0..16), sum(16..32), sum(0..32)], 0.1 + c as f32);
             let quads = std::array::from_fn(|t| std::array::from_fn(|i| q[4 * t + i]));
             let neg_sum = sums.map(|sum| -sum);
-            Block { q: quads, scale, sum: scale * sums[2] as f32, neg_sum, neg_halves: halves(neg_sum[0], neg_sum[1]) }
+            Block { q: quads, scale, sum: scale * sums[2] as f32, neg_sum, neg_halves: pair(neg_sum[0], neg_sum[1]) }
         };
         let blocks: [Block; C] = std::array::from_fn(column);
         let (mut plain, mut pairs) = ([[[0.5; 8]; C]; 1], [[[0.5; 8]; C]; 1]);

@@ -28,6 +28,7 @@ mod q8_0;
 pub(super) use {iq4_nl::Iq4Nl, iq4_xs::Iq4Xs, mxfp4::Mxfp4, q2_k::Q2K, q3_k::Q3K, q4_0::Q4_0, q4_1::Q4_1, q4_k::Q4K};
 pub(super) use {q5_0::Q5_0, q5_1::Q5_1, q5_k::Q5K, q6_k::Q6K, q8_0::Q8_0};
 
+use super::activations::pair;
 use crate::format::Type;
 use crate::isa::{Isa, Rows};
 use std::cmp::Ordering;
@@ -237,9 +238,4 @@ fn affine<I: Isa>(isa: I, q: [I::I; 8], scale: I::F, min: I::F) -> Lanes32<I> {
 #[inline(always)]
 fn halves<I: Isa>(isa: I, q: [I::I; 8], scale: I::F, factors: I::I) -> Lanes32<I> {
     Lanes32 { q, scale, min: isa.splat(0.0), factors, min_factors: isa.splat_i32(0) }
-}
-
-/// `x` in both halves.
-const fn pair(x: i16) -> i32 {
-    (x as i32 & 0xffff) | (x as i32) << 16
 }

@@ -27,7 +27,7 @@ impl Lanes for Q2K {
                 }
                 // Bytes 2·sub and 2·sub + 1 are the lower or upper half of dword sub / 2: a scale and, above it, a minimum each.
                 let both = isa.pairs(packed[2 * n + k / 2], k % 2 == 1);
-                let low = |x| isa.and(x, isa.splat_i32(pair(15)));
+                let low = |x| isa.and(x, isa.splat_i32(pair(15, 15)));
                 sink.take(isa, Lanes32 { q, scale: [d, fourth][k % 2], min: dmin, factors: low(both), min_factors: low(isa.shr(both, 4)) });
             });
         });

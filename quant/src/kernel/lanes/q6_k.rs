@@ -34,7 +34,7 @@ impl Lanes for Q6K {
                     }
                     // Scales 2·sub and 2·sub + 1 are the lower or upper half of dword sub / 2.
                     let factors = isa.pairs(scales[2 * $n + k / 2], k % 2 == 1);
-                    sink.take(isa, halves(isa, q, d, isa.add_i16(factors, isa.splat_i32(pair(-128)))));
+                    sink.take(isa, halves(isa, q, d, isa.add_i16(factors, isa.splat_i32(pair(-128, -128)))));
                 });
             };
         }
