@@ -12,6 +12,7 @@ struct Map<'a> {
 #[derive(Clone, Copy, Debug)]
 enum Function {
     Exp,
+    Exp2,
     Tanh,
     Sigmoid,
 }
@@ -25,6 +26,7 @@ impl Op for Map<'_> {
             let x = isa.load_partial(x, 0.0);
             let y = match self.function {
                 Function::Exp => isa.exp(x),
+                Function::Exp2 => isa.exp2(x),
                 Function::Tanh => isa.tanh(x),
                 Function::Sigmoid => isa.sigmoid(x),
             };
@@ -52,11 +54,13 @@ fn functions_keep_the_bounds_their_docs_state() {
     for level in Level::available() {
         for (function, x, bound) in [
             (Function::Exp, grid(-86.98, 88.7, 400_000), 1.0),
+            (Function::Exp2, grid(-126.0, 127.0, 400_000), 1.0),
             (Function::Tanh, grid(-12.0, 12.0, 400_000), 2.0),
             (Function::Sigmoid, grid(-87.0, 30.0, 400_000), 3.0),
         ] {
             let exact = |x: f32| match function {
                 Function::Exp => (x as f64).exp(),
+                Function::Exp2 => (x as f64).exp2(),
                 Function::Tanh => (x as f64).tanh(),
                 Function::Sigmoid => 1.0 / (1.0 + (-x as f64).exp()),
             };
@@ -71,10 +75,12 @@ fn functions_keep_the_bounds_their_docs_state() {
 
 #[test]
 fn a_power_too_small_to_be_normal_is_zero() {
-    let x = grid(-110.0, -86.99, 100_000).into_iter().filter(|&x| x < -86.99).collect::<Vec<_>>();
-    for level in Level::available() {
-        let y = level.run(Map { function: Function::Exp, x: &x });
-        assert_eq!(y.iter().zip(&x).find(|&(&y, _)| y != 0.0), None, "{level}");
+    for (function, from, below) in [(Function::Exp, -110.0, -86.99), (Function::Exp2, -1e9, -126.0), (Function::Exp2, -140.0, -126.0)] {
+        let x = grid(from, below, 100_000).into_iter().filter(|&x| x < below).collect::<Vec<_>>();
+        for level in Level::available() {
+            let y = level.run(Map { function, x: &x });
+            assert_eq!(y.iter().zip(&x).find(|&(&y, _)| y != 0.0), None, "{function:?} on {level}");
+        }
     }
 }
 
@@ -84,18 +90,20 @@ fn functions_are_defined_at_the_ends() {
     for level in Level::available() {
         let exp = level.run(Map { function: Function::Exp, x: &x });
         assert_eq!((exp[0], exp[1], exp[3], exp[4], exp[5], exp[6]), (0.0, f32::INFINITY, 0.0, f32::INFINITY, 0.0, f32::INFINITY));
+        let exp2 = level.run(Map { function: Function::Exp2, x: &x });
+        assert_eq!((exp2[0], exp2[3], exp2[5]), (0.0, 0.0, (-104f32).exp2()));
         let tanh = level.run(Map { function: Function::Tanh, x: &x });
         assert_eq!((tanh[0], tanh[1], tanh[3], tanh[4]), (-1.0, 1.0, -1.0, 1.0));
         let sigmoid = level.run(Map { function: Function::Sigmoid, x: &x });
         assert_eq!((sigmoid[0], sigmoid[1], sigmoid[3], sigmoid[4]), (0.0, 1.0, 0.0, 1.0));
-        assert!(exp[2].is_nan() && tanh[2].is_nan() && sigmoid[2].is_nan(), "{level}");
+        assert!(exp[2].is_nan() && exp2[2].is_nan() && tanh[2].is_nan() && sigmoid[2].is_nan(), "{level}");
     }
 }
 
 #[test]
 fn functions_give_the_same_bits_on_every_level_from_end_to_end() {
     let x: Vec<f32> = grid(-110.0, 95.0, 400_000).into_iter().chain([f32::INFINITY, f32::NEG_INFINITY]).collect();
-    for function in [Function::Exp, Function::Tanh, Function::Sigmoid] {
+    for function in [Function::Exp, Function::Exp2, Function::Tanh, Function::Sigmoid] {
         let on = |level: Level| level.run(Map { function, x: &x }).iter().map(|y| y.to_bits()).collect::<Vec<_>>();
         let want = on(Level::Scalar);
         for level in Level::available() {
@@ -113,7 +121,7 @@ impl Op for Everything<'_> {
     type Output = Vec<[f32; 16]>;
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> Vec<[f32; 16]> {
-        let mut all = vec![[0.0; 16]; 21];
+        let mut all = vec![[0.0; 16]; 23];
         let halves: [f16; 16] = self.0.map(f16::from_f32);
         let brains: [bf16; 16] = self.0.map(bf16::from_f32);
         for at in (0..16).step_by(I::LANES) {
@@ -139,6 +147,8 @@ impl Op for Everything<'_> {
                 isa.load_bf16(&brains[at..]),
                 isa.load_f16(&rounded),
                 isa.exp(a),
+                isa.exp2(b),
+                isa.bits_to_f32(isa.to_bits(a)),
                 isa.tanh(b),
                 isa.sigmoid(a),
             ];
@@ -150,8 +160,8 @@ impl Op for Everything<'_> {
         for at in (I::LANES..16).step_by(I::LANES) {
             sum = isa.add(sum, isa.load(&self.0[at..]));
         }
-        all[20][0] = isa.reduce_add(sum);
-        all[20][1] = isa.reduce_max(isa.load(self.0));
+        all[22][0] = isa.reduce_add(sum);
+        all[22][1] = isa.reduce_max(isa.load(self.0));
         all
     }
 }

@@ -3,6 +3,7 @@
 
 use super::TILE;
 use kinglet_quant::isa::Isa;
+use std::f32::consts::LOG2_E;
 
 /// Merges the maxima and sums of further keys into those of `R` rows; returns what the rows' earlier outputs and theirs are multiplied by.
 /// One exponential serves all rows, of which there are no more than keys in a tile.
@@ -56,11 +57,13 @@ pub(super) fn largest<I: Isa>(isa: I, scores: &[f32]) -> f32 {
 /// every level. A row that sees nothing, whose maximum is `−∞`, gives 0 and zeros.
 #[inline(always)]
 pub(super) fn exponentials<I: Isa>(isa: I, scores: &mut [f32], max: f32) -> f32 {
-    let base = isa.splat(if max == f32::NEG_INFINITY { 0.0 } else { max });
+    // In base 2, where the whole exponent is one rounding.
+    let log2_e = isa.splat(LOG2_E);
+    let base = isa.splat(if max == f32::NEG_INFINITY { 0.0 } else { -max * LOG2_E });
     let mut sums = [isa.splat(0.0); 2];
     for sixteen in scores.chunks_exact_mut(16) {
         for (lane, sum) in sixteen.chunks_exact_mut(I::LANES).zip(&mut sums) {
-            let p = isa.exp(isa.sub(isa.load(lane), base));
+            let p = isa.exp2(isa.mul_add(isa.load(lane), log2_e, base));
             *sum = isa.add(*sum, p);
             isa.store(lane, p);
         }

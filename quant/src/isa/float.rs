@@ -27,6 +27,21 @@ pub(super) fn scale_by_power<I: Isa>(isa: I, x: I::F, n: I::F) -> I::F {
     isa.mul(isa.add(x, x), isa.pow2i(isa.sub(n, isa.splat(1.0))))
 }
 
+/// 2ˣ = 2ⁿ·2ʳ with n = round(x) and |r| ≤ ½ (Cephes' `exp2f.c`). A sum with 1.5·2²³ has n in its lowest bits: no rounding, no conversion
+/// and no scaling, which share the multipliers' ports, where an addition doesn't.
+#[inline(always)]
+pub(super) fn exp2<I: Isa>(isa: I, x: I::F) -> I::F {
+    let all_integers = isa.splat(12_582_912.0);
+    let shifted = isa.add(x, all_integers);
+    let r = isa.sub(x, isa.sub(shifted, all_integers));
+    let mut p = isa.splat(1.535_336_2e-4);
+    for c in [1.339_887_4e-3, 9.618_437e-3, 5.550_332_5e-2, 2.402_264_8e-1, 6.931_472e-1, 1.0] {
+        p = isa.mul_add(p, r, isa.splat(c));
+    }
+    let scaled = isa.bits_to_f32(isa.add_i32(isa.to_bits(p), isa.shl(isa.to_bits(shifted), 23)));
+    isa.select(isa.less(x, isa.splat(-126.0)), isa.splat(0.0), scaled)
+}
+
 /// An odd polynomial near 0, where 1 − 2 / (e²ˣ + 1) would cancel.
 #[inline(always)]
 pub(super) fn tanh<I: Isa>(isa: I, x: I::F) -> I::F {

@@ -221,6 +221,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
     fn to_f32(self, a: Self::I) -> Self::F;
     /// Floats to the nearest integers, halves to even; anything for those beyond an i32.
     fn to_i32(self, a: Self::F) -> Self::I;
+    /// The floats' bits.
+    fn to_bits(self, a: Self::F) -> Self::I;
     /// The lanes' bits as floats.
     fn bits_to_f32(self, a: Self::I) -> Self::F;
     /// The lower 16 bits of each lane, which are a half float, as f32.
@@ -302,6 +304,12 @@ pub trait Isa: Copy + Send + Sync + 'static {
     #[inline(always)]
     fn exp(self, x: Self::F) -> Self::F {
         float::exp(self, x)
+    }
+
+    /// 2ˣ for `x` up to 127, within 1 ulp; 0 below −126, NaN for NaN.
+    #[inline(always)]
+    fn exp2(self, x: Self::F) -> Self::F {
+        float::exp2(self, x)
     }
 
     /// tanh x within 2 ulp; NaN for NaN.

@@ -394,6 +394,11 @@ impl<B: ByteProducts<int32x4x2_t>> Isa for Vectors<B> {
     }
 
     #[inline(always)]
+    fn to_bits(self, a: float32x4x2_t) -> int32x4x2_t {
+        unsafe { int32x4x2_t(vreinterpretq_s32_f32(a.0), vreinterpretq_s32_f32(a.1)) }
+    }
+
+    #[inline(always)]
     fn bits_to_f32(self, a: int32x4x2_t) -> float32x4x2_t {
         floats!(vreinterpretq_f32_s32(a))
     }

@@ -280,6 +280,11 @@ impl Isa for Scalar {
     }
 
     #[inline]
+    fn to_bits(self, a: F) -> I {
+        a.map(|a| a.to_bits() as i32)
+    }
+
+    #[inline]
     fn bits_to_f32(self, a: I) -> F {
         a.map(|a| f32::from_bits(a as u32))
     }

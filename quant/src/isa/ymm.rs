@@ -331,6 +331,11 @@ impl<B: ByteProducts<__m256i>> Isa for Ymm<B> {
     }
 
     #[inline(always)]
+    fn to_bits(self, a: __m256) -> __m256i {
+        unsafe { _mm256_castps_si256(a) }
+    }
+
+    #[inline(always)]
     fn bits_to_f32(self, a: __m256i) -> __m256 {
         unsafe { _mm256_castsi256_ps(a) }
     }

@@ -346,6 +346,11 @@ impl<B: ByteProducts<__m512i>> Isa for Zmm<B> {
     }
 
     #[inline(always)]
+    fn to_bits(self, a: __m512) -> __m512i {
+        unsafe { _mm512_castps_si512(a) }
+    }
+
+    #[inline(always)]
     fn bits_to_f32(self, a: __m512i) -> __m512 {
         unsafe { _mm512_castsi512_ps(a) }
     }
