@@ -28,6 +28,9 @@ const ROWS: usize = 6;
 /// The same with two vectors of 512 bits: 24 sums too.
 const MANY_ROWS: usize = 12;
 
+/// The same with four vectors of 256 bits: 12 sums. Fewer, as with two vectors, would wait for each other.
+const FEW_ROWS: usize = 3;
+
 /// What [`Attend::together`] may be.
 #[cfg(test)]
 pub(super) const TOGETHER: [usize; 2] = [ROWS, MANY_ROWS];
@@ -40,8 +43,40 @@ pub fn rows_together() -> usize {
 
 /// Whether `rows` rows take four vectors of keys, or of a value's dimensions, at a time.
 #[inline(always)]
-fn wide<I: Isa>(rows: usize) -> bool {
-    I::LANES == TILE && rows <= ROWS
+fn wide<I: Isa, E: Element>(rows: usize) -> bool {
+    match I::LANES == TILE {
+        true => rows <= ROWS,
+        // Scales would need more registers.
+        false => rows <= FEW_ROWS && !E::SCALED,
+    }
+}
+
+/// `sums[w][r] += x[r] · vector(w)`, where `x(r)` is in every lane.
+#[inline(always)]
+fn add_products<I: Isa, const R: usize, const W: usize>(
+    isa: I,
+    sums: &mut [[I::F; R]; W],
+    x: impl Fn(usize) -> I::F,
+    vector: impl Fn(usize) -> I::F,
+) {
+    if I::LANES < TILE && W == 4 {
+        // Twelve sums leave room for three rows' numbers and one vector.
+        let x: [I::F; R] = std::array::from_fn(x);
+        for (w, sums) in sums.iter_mut().enumerate() {
+            let vector = vector(w);
+            for (sum, &x) in sums.iter_mut().zip(&x) {
+                *sum = isa.in_order(isa.mul_add(x, vector, *sum));
+            }
+        }
+        return;
+    }
+    let vectors: [I::F; W] = std::array::from_fn(vector);
+    for r in 0..R {
+        let x = x(r);
+        for (sums, &vector) in sums.iter_mut().zip(&vectors) {
+            sums[r] = isa.in_order(isa.mul_add(x, vector, sums[r]));
+        }
+    }
 }
 
 /// The softmax of some of a row's keys, not yet divided by its sum: `o / l` is the row's output.
@@ -210,7 +245,7 @@ impl Block<'_> {
         keys: Range<usize>,
     ) {
         let mut key = keys.start;
-        while wide::<I>(R) && key + 4 * I::LANES <= keys.end {
+        while wide::<I, E>(R) && key + 4 * I::LANES <= keys.end {
             self.score_vectors::<I, E, R, 4>(isa, numbers, scores, key);
             key += 4 * I::LANES;
         }
@@ -252,13 +287,8 @@ impl Block<'_> {
                 for i in 0..n {
                     let then = (key * d / E::PER_NUMBER + (first + i) * W * I::LANES) * E::BYTES;
                     isa.prefetch(self.keys.then, then, fetched, false);
-                    let k: [I::F; W] = std::array::from_fn(|w| E::load(isa, &lines[w][i][(key + w * I::LANES) % TILE..], half));
-                    for r in 0..R {
-                        let q = isa.splat(q[r][i]);
-                        for w in 0..W {
-                            of_block[w][r] = isa.mul_add(q, k[w], of_block[w][r]);
-                        }
-                    }
+                    let k = |w: usize| E::load(isa, &lines[w][i][(key + w * I::LANES) % TILE..], half);
+                    add_products(isa, &mut of_block, |r| isa.splat(q[r][i]), k);
                 }
             }
             for w in 0..W {
@@ -359,7 +389,7 @@ impl Block<'_> {
         let mut scaled = [[0f32; PAGE]; R];
         let mut at = 0;
         // Two blocks of values would need weights scaled for each.
-        while wide::<I>(R) && !E::SCALED && at + 4 * I::LANES <= self.width {
+        while wide::<I, E>(R) && !E::SCALED && at + 4 * I::LANES <= self.width {
             self.value_vectors::<I, E, R, 4>(isa, (numbers, p), keys.clone(), (a, b), at, out);
             at += 4 * I::LANES;
         }
@@ -431,17 +461,12 @@ impl Block<'_> {
         let then = at * PAGE * E::BYTES / E::PER_NUMBER;
         for (key, (in_low, in_high)) in keys.clone().zip(rows(low).zip(rows(high))) {
             isa.prefetch(self.values.then, then + key * of_key, of_key.div_ceil(LINE), false);
-            let v: [I::F; W] = std::array::from_fn(|w| {
+            let v = |w: usize| {
                 let (place, half) = place(at + w * I::LANES);
                 E::load(isa, &(if w < W.div_ceil(2) { in_low } else { in_high })[place..], half)
-            });
-            for r in 0..R {
-                // A page's keys are below its length, which the compiler can't know.
-                let p = isa.splat(p[r][key % PAGE]);
-                for w in 0..W {
-                    sums[w][r] = isa.in_order(isa.mul_add(p, v[w], sums[w][r]));
-                }
-            }
+            };
+            // A page's keys are below its length, which the compiler can't know.
+            add_products(isa, &mut sums, |r| isa.splat(p[r][key % PAGE]), v);
         }
         for (w, sums) in sums.iter().enumerate() {
             for r in 0..R {
