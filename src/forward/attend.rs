@@ -285,10 +285,8 @@ impl AttentionStep<'_> {
             }
         }
         crew.each(scratch, pieces, |scratch, (cut, mut partials)| {
-            // Looked up together: each page's place lies in a line of its own, which memory holds.
-            let items = &items[cut.start..items.len().min(cut.end + 1)];
-            let bytes: Vec<(&[u8], &[u8])> = items.iter().map(|item| self.beginning(caches, item)).collect();
-            for (index, item) in items[..cut.len()].iter().enumerate() {
+            for index in cut {
+                let item = &items[index];
                 // The pages of one sequence lie side by side: its queries are packed once.
                 let these = Some((item.span, item.standing));
                 if scratch.packed != these {
@@ -301,7 +299,7 @@ impl AttentionStep<'_> {
                 let mut partial = partial_in(mine, n);
                 partial.clear();
                 let (q, views) = (&scratch.q[item.kv_head * n * self.stored()..], &scratch.views[item.kv_head * n..][..n]);
-                let next = bytes.get(index + 1).copied().unwrap_or_default();
+                let next = items.get(index + 1).map(|next| self.beginning(caches, next)).unwrap_or_default();
                 self.attend(caches[item.span], item, (q, views), next, partial);
             }
         });
